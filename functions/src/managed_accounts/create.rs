@@ -1,0 +1,78 @@
+//! `POST /managed-accounts` stores a retailer login for us to order with.
+//!
+//! Answers 201 with the account. The login is sealed first and never returned.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use spelter::{
+    accounts::{ManagedAccount, Owner, credentials::Secrets},
+    aws::{
+        accounts::{Accounts, secrets_context},
+        keyed_hash::KeyedHash,
+        vault::Vault,
+    },
+    clock::Clock,
+    error::ApiError,
+    fields::{self, FieldError},
+    http::{Endpoint, Request},
+    id::AccountId,
+};
+use uuid::Uuid;
+
+use super::{Fields, merge, view::View};
+
+/// What this function may touch.
+pub struct CreateManagedAccount {
+    /// The accounts.
+    pub accounts: Accounts,
+    /// Seals the login.
+    pub vault: Vault,
+    /// Names the retailer account.
+    pub keyed_hash: KeyedHash,
+    /// The domain of forwarding addresses.
+    pub mail_domain: String,
+    /// The time.
+    pub now: Clock,
+}
+
+impl Endpoint for CreateManagedAccount {
+    const SUCCESS: StatusCode = StatusCode::CREATED;
+    type Answer = View;
+
+    async fn handle(&self, owner: Owner, request: Request) -> Result<View, ApiError> {
+        let body = fields::without_blanks(request.json()?);
+        let Fields { email, password, retailer, totp_secret, retailer_config } =
+            fields::read(body).map_err(ApiError::Invalid)?;
+        let email = email.ok_or_else(|| {
+            ApiError::Invalid(vec![FieldError::at("email", "missing", "is required")])
+        })?;
+        let now = (self.now)();
+        let mut account = ManagedAccount {
+            id: AccountId::new(Uuid::new_v4()),
+            uuid: Uuid::new_v4(),
+            email_hash: self.keyed_hash.of_email(&email).await?,
+            owner,
+            email,
+            retailer,
+            has_password: password.is_some(),
+            has_totp: totp_secret.is_some(),
+            has_forwarding: false,
+            retailer_config: BTreeMap::new(),
+            created_at: now,
+            updated_at: now,
+            last_used_at: None,
+            version: 1,
+        };
+        merge(&mut account.retailer_config, retailer_config.unwrap_or_default());
+        let secrets = Secrets { password, totp: totp_secret, ..Secrets::default() };
+        let sealed = if secrets.is_empty() {
+            None
+        } else {
+            let bytes = secrets.to_bytes().map_err(|error| ApiError::Internal(error.into()))?;
+            Some(self.vault.seal(&secrets_context(&account.owner, &account.id), &bytes).await?)
+        };
+        self.accounts.insert(&account, sealed).await?;
+        Ok(View::new(account, None, &self.mail_domain))
+    }
+}

@@ -1,0 +1,146 @@
+//! `PUT /managed-accounts/{short_id}` changes what the body names and leaves the rest.
+
+use http::StatusCode;
+use secrecy::SecretString;
+use serde_json::Value;
+use spelter::{
+    accounts::{Owner, credentials::Secrets},
+    aws::{
+        accounts::{Accounts, secrets_context},
+        keyed_hash::KeyedHash,
+        leases::Leases,
+        vault::{Context, Vault},
+    },
+    clock::Clock,
+    error::ApiError,
+    fields::{self, FieldError},
+    http::{Endpoint, Request},
+    id::{self, Kind},
+    sealed::Sealed,
+    totp::TotpSecret,
+};
+
+use super::{Fields, merge, view::View};
+
+/// What this function may touch.
+pub struct UpdateManagedAccount {
+    /// The accounts.
+    pub accounts: Accounts,
+    /// Who holds them.
+    pub leases: Leases,
+    /// Opens and seals the login.
+    pub vault: Vault,
+    /// Names the retailer account.
+    pub keyed_hash: KeyedHash,
+    /// The domain of forwarding addresses.
+    pub mail_domain: String,
+    /// The time.
+    pub now: Clock,
+}
+
+impl Endpoint for UpdateManagedAccount {
+    const SUCCESS: StatusCode = StatusCode::OK;
+    type Answer = View;
+
+    async fn handle(&self, owner: Owner, request: Request) -> Result<View, ApiError> {
+        let id = request.id::<id::Account>("short_id")?;
+        let body = request.json()?;
+        let nulls = Nulls::of(&body);
+        let Fields { email, password, retailer, totp_secret, retailer_config } =
+            fields::read(without_blanks_outside_config(body)).map_err(ApiError::Invalid)?;
+        let found = self.accounts.get(&owner, &id).await?;
+        let (mut account, sealed) = found.ok_or(ApiError::NotFound(id::Account::NAME))?;
+
+        if nulls.email {
+            return Err(ApiError::Invalid(vec![FieldError::at(
+                "email",
+                "string_type",
+                "must be a string",
+            )]));
+        }
+        if let Some(email) = email {
+            account.email_hash = self.keyed_hash.of_email(&email).await?;
+            account.email = email;
+        }
+        account.retailer = if nulls.retailer { None } else { retailer.or(account.retailer) };
+        merge(&mut account.retailer_config, retailer_config.unwrap_or_default());
+        let context = secrets_context(&owner, &id);
+        let secrets = Change { password, totp_secret, nulls };
+        let (sealed, has) = self.change_secrets(&context, sealed, secrets).await?;
+        if let Some((has_password, has_totp)) = has {
+            (account.has_password, account.has_totp) = (has_password, has_totp);
+        }
+        account.updated_at = (self.now)();
+        account.version = account.version.saturating_add(1);
+        self.accounts.replace(&account, sealed).await?;
+
+        let holders = self.leases.holders(&account.refs(), (self.now)()).await?;
+        Ok(View::new(account, holders.values().next(), &self.mail_domain))
+    }
+}
+
+impl UpdateManagedAccount {
+    /// The bundle after the change, and what it then holds; the secrets are opened only if one of them changes.
+    async fn change_secrets(
+        &self,
+        context: &Context,
+        sealed: Option<Sealed>,
+        change: Change,
+    ) -> Result<(Option<Sealed>, Option<(bool, bool)>), ApiError> {
+        let Change { password, totp_secret, nulls } = change;
+        if password.is_none() && totp_secret.is_none() && !nulls.password && !nulls.totp_secret {
+            return Ok((sealed, None));
+        }
+        let mut secrets = match &sealed {
+            Some(sealed) => Secrets::from_bytes(&self.vault.open(context, sealed).await?)
+                .map_err(|error| ApiError::Internal(error.into()))?,
+            None => Secrets::default(),
+        };
+        secrets.password = if nulls.password { None } else { password.or(secrets.password) };
+        secrets.totp = if nulls.totp_secret { None } else { totp_secret.or(secrets.totp) };
+        let has = Some((secrets.password.is_some(), secrets.totp.is_some()));
+        if secrets.is_empty() {
+            return Ok((None, has));
+        }
+        let bytes = secrets.to_bytes().map_err(|error| ApiError::Internal(error.into()))?;
+        Ok((Some(self.vault.seal(context, &bytes).await?), has))
+    }
+}
+
+struct Change {
+    password: Option<SecretString>,
+    totp_secret: Option<TotpSecret>,
+    nulls: Nulls,
+}
+
+/// Which fields the body sets to null: unlike in a create, that says to forget them.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each field")]
+struct Nulls {
+    email: bool,
+    password: bool,
+    retailer: bool,
+    totp_secret: bool,
+}
+
+impl Nulls {
+    fn of(body: &Value) -> Self {
+        let is_null = |name: &str| body.get(name).is_some_and(Value::is_null);
+        Self {
+            email: is_null("email"),
+            password: is_null("password"),
+            retailer: is_null("retailer"),
+            totp_secret: is_null("totp_secret"),
+        }
+    }
+}
+
+/// Nulls inside `retailer_config` delete keys, so they must be seen.
+fn without_blanks_outside_config(mut body: Value) -> Value {
+    let config = body.as_object_mut().and_then(|members| members.remove("retailer_config"));
+    let mut body = fields::without_blanks(body);
+    if let (Some(config), Some(members)) = (config, body.as_object_mut()) {
+        members.insert("retailer_config".to_owned(), config);
+    }
+    body
+}

@@ -1,0 +1,76 @@
+//! A managed account as a client sees it. Its secrets are not even loaded here.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use spelter::{
+    accounts::ManagedAccount,
+    aws::leases::Holder,
+    email::Email,
+    id::{AccountId, OrderId},
+    retailers::RetailerCode,
+};
+use uuid::Uuid;
+
+/// The documented fields, and what today's clients also know.
+#[derive(Serialize)]
+pub struct View {
+    id: Uuid,
+    short_id: AccountId,
+    email: Email,
+    retailer: Option<RetailerCode>,
+    forwarding_email: String,
+    has_totp: bool,
+    has_forwarding: bool,
+    is_paused: bool,
+    locked_by_job_id: Option<OrderId>,
+    last_used_at: Option<String>,
+    retailer_config: BTreeMap<String, Value>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl View {
+    pub(super) fn new(account: ManagedAccount, holder: Option<&Holder>, mail_domain: &str) -> Self {
+        let forwarding_email = account.forwarding_email(mail_domain);
+        let ManagedAccount {
+            id,
+            uuid,
+            owner,
+            email,
+            email_hash: _,
+            retailer,
+            has_password: _,
+            has_totp,
+            has_forwarding,
+            retailer_config,
+            created_at,
+            updated_at,
+            last_used_at,
+            version: _,
+        } = account;
+        // The lock is of the retailer account, which another client may use, too: its jobs are its own business.
+        let own = holder.filter(|holder| holder.owner == owner);
+        Self {
+            id: uuid,
+            short_id: id,
+            email,
+            retailer,
+            forwarding_email,
+            has_totp,
+            has_forwarding,
+            is_paused: false,
+            locked_by_job_id: own.map(|holder| holder.job.clone()),
+            last_used_at: last_used_at.map(text),
+            retailer_config,
+            created_at: text(created_at),
+            updated_at: text(updated_at),
+        }
+    }
+}
+
+fn text(time: Timestamp) -> String {
+    format!("{time:.6}")
+}

@@ -1,0 +1,7 @@
+//! `/v1/orders…`: accepting orders and telling what became of them.
+
+pub mod create;
+pub mod get;
+pub mod list;
+pub mod progress;
+pub mod view;

@@ -1,0 +1,282 @@
+//! Who may buy: accounts, signing in, and the sessions that follow.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, header::AUTHORIZATION},
+};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use deserr::Deserr;
+use jiff::Timestamp;
+use pbkdf2::pbkdf2_hmac_array;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use spelter::{
+    aws::vault::Context, clock, error::BoxError, fields::Faults, sealed::Sealed, totp::TotpSecret,
+};
+use subtle::ConstantTimeEq;
+
+use super::{
+    Shop,
+    answer::{Body, Fault},
+    behaviour::{self, Step},
+    journal::{self, Visit},
+    store::Key,
+};
+
+/// The account that every sandbox has, made when it is first asked for.
+pub const BUILT_IN_EMAIL: &str = "buyer@sandbox.example";
+
+/// Not a secret: it is in the documents.
+pub const BUILT_IN_PASSWORD: &str = "sandbox-password";
+
+/// Ten million dollars: no test run spends them.
+const BUILT_IN_GIFT_BALANCE_CENTS: u64 = 1_000_000_000;
+
+/// The attribute that a purchase is paid from.
+pub const GIFT_BALANCE: &str = "gift_balance_cents";
+
+const SESSION_SECONDS: i64 = 60 * 60;
+
+/// OWASP asks for 600,000. These passwords open nothing but a toy shop, and every test signs in with an unoptimised
+/// build: what matters here is that the table never holds one in clear.
+const HASH_ROUNDS: u32 = 1_000;
+
+const TOTP_STEP: Duration = Duration::from_secs(30);
+
+/// An account as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name, in lower case.
+    pub email: String,
+    salt: String,
+    password_hash: String,
+    totp_secret: Option<Sealed>,
+    gift_balance_cents: u64,
+    prime: bool,
+}
+
+/// An account to be.
+pub struct NewAccount<'a> {
+    /// Its name, in lower case.
+    pub email: &'a str,
+    /// Its password.
+    pub password: &'a SecretString,
+    /// Its second factor.
+    pub totp_secret: Option<TotpSecret>,
+    /// What it can spend.
+    pub gift_balance_cents: u64,
+    /// Whether it has Prime.
+    pub prime: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Session {
+    email: String,
+    expires_at: i64,
+}
+
+/// What somebody signs in with. It has no `Debug`.
+#[derive(Deserr)]
+#[deserr(error = Faults)]
+pub struct SignIn {
+    email: String,
+    #[deserr(from(String) = SecretString::from)]
+    password: SecretString,
+    #[deserr(default, from(Option<String>) = code)]
+    totp: Option<SecretString>,
+}
+
+fn code(text: Option<String>) -> Option<SecretString> {
+    text.map(SecretString::from)
+}
+
+/// `POST /sign-in`
+pub async fn sign_in(
+    State(shop): State<Arc<Shop>>,
+    Body(request): Body<SignIn>,
+) -> Result<Json<Value>, Fault> {
+    let account = find(&shop, &request.email.to_lowercase()).await?;
+    let account = account.ok_or_else(|| Fault::unauthorized("unknown_account"))?;
+    let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+    let visit = Visit { email: account.email.clone(), session: public_name(&hash(&token)) };
+
+    let work = async {
+        behaviour::at(&shop, Step::SignIn, &account.email, []).await?;
+        check(&shop, &account, &request).await?;
+        let expires_at = (shop.now)().as_second().saturating_add(SESSION_SECONDS);
+        let session = Session { email: account.email.clone(), expires_at };
+        shop.store.put(&Key::session(&hash(&token)), &session).await?;
+        Ok(Json(json!({ "session": token, "expires_in_seconds": SESSION_SECONDS })))
+    };
+    // On the heap: sealing and opening make this a large future.
+    journal::around(&shop, &visit, "sign_in", Box::pin(work)).await?
+}
+
+/// `GET /account`
+pub async fn show(
+    State(shop): State<Arc<Shop>>,
+    Extension(visit): Extension<Visit>,
+) -> Result<Json<Value>, Fault> {
+    let account =
+        find(&shop, &visit.email).await?.ok_or_else(|| Fault::unauthorized("session_expired"))?;
+    Ok(Json(json!({
+        "email": account.email,
+        "prime": account.prime,
+        "fresh": false,
+        "business": false,
+        "charity": null,
+        "gift_balance_cents": account.gift_balance_cents,
+    })))
+}
+
+/// Whose visit a request belongs to.
+pub async fn visit(shop: &Shop, headers: &HeaderMap) -> Result<Visit, Fault> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let hash = hash(token);
+    let session = shop.store.get::<Session>(&Key::session(&hash)).await?;
+    // DynamoDB removes what has expired within days, not at once.
+    match session.filter(|session| session.expires_at > (shop.now)().as_second()) {
+        Some(session) => Ok(Visit { email: session.email, session: public_name(&hash) }),
+        None => Err(Fault::unauthorized("session_expired")),
+    }
+}
+
+/// What an account can pay by gift balance.
+pub async fn gift_balance(shop: &Shop, email: &str) -> Result<u64, Fault> {
+    Ok(find(shop, email).await?.map_or(0, |account| account.gift_balance_cents))
+}
+
+/// The account as it may be stored: its password hashed, its TOTP secret sealed.
+pub async fn seal(shop: &Shop, new: NewAccount<'_>) -> Result<Account, Fault> {
+    let NewAccount { email, password, totp_secret, gift_balance_cents, prime } = new;
+    let salt = HEXLOWER.encode(&rand::random::<[u8; 16]>());
+    let totp_secret = match totp_secret {
+        Some(secret) => {
+            let text = secret.text().expose_secret();
+            Some(shop.vault.seal(&context(email), text.as_bytes()).await?)
+        }
+        None => None,
+    };
+    let password_hash = HEXLOWER.encode(&password_hash(password, &salt));
+    Ok(Account {
+        email: email.to_owned(),
+        salt,
+        password_hash,
+        totp_secret,
+        gift_balance_cents,
+        prime,
+    })
+}
+
+async fn find(shop: &Shop, email: &str) -> Result<Option<Account>, Fault> {
+    let key = Key::account(email);
+    let found = shop.store.get(&key).await?;
+    if found.is_some() || email != BUILT_IN_EMAIL {
+        return Ok(found);
+    }
+    let built_in = NewAccount {
+        email,
+        password: &BUILT_IN_PASSWORD.into(),
+        totp_secret: None,
+        gift_balance_cents: BUILT_IN_GIFT_BALANCE_CENTS,
+        prime: true,
+    };
+    shop.store.put_new(&key, &seal(shop, built_in).await?).await?;
+    // Somebody else may have been first, with another salt.
+    Ok(shop.store.get(&key).await?)
+}
+
+async fn check(shop: &Shop, account: &Account, given: &SignIn) -> Result<(), Fault> {
+    let expected = HEXLOWER.decode(account.password_hash.as_bytes()).map_err(corrupt)?;
+    let same: bool = password_hash(&given.password, &account.salt).ct_eq(&expected).into();
+    if !same {
+        return Err(Fault::unauthorized("wrong_password"));
+    }
+    let Some(sealed) = &account.totp_secret else {
+        return Ok(());
+    };
+    let Some(code) = &given.totp else {
+        return Err(Fault::unauthorized("totp_required"));
+    };
+    let secret = shop.vault.open(&context(&account.email), sealed).await?;
+    let secret: TotpSecret = String::from_utf8(secret)
+        .map_err(corrupt)?
+        .parse()
+        .map_err(|_| Fault::Down("a stored TOTP secret cannot be read".into()))?;
+    if is_current(&secret, code, (shop.now)()) {
+        Ok(())
+    } else {
+        Err(Fault::unauthorized("wrong_totp"))
+    }
+}
+
+fn corrupt(error: impl Into<BoxError>) -> Fault {
+    Fault::Down(error.into())
+}
+
+/// Whether `code` is that of now, or of one step before or after: clocks differ.
+fn is_current(secret: &TotpSecret, code: &SecretString, now: Timestamp) -> bool {
+    let before = now.checked_sub(TOTP_STEP).unwrap_or(now);
+    let times = [now, before, clock::after(now, TOTP_STEP)];
+    let same = |time| -> bool {
+        let expected = secret.code(time);
+        expected.expose_secret().as_bytes().ct_eq(code.expose_secret().as_bytes()).into()
+    };
+    times.into_iter().any(same)
+}
+
+fn password_hash(password: &SecretString, salt: &str) -> [u8; 32] {
+    pbkdf2_hmac_array::<Sha256, 32>(
+        password.expose_secret().as_bytes(),
+        salt.as_bytes(),
+        HASH_ROUNDS,
+    )
+}
+
+/// Tokens are random and long, so that one round is enough.
+fn hash(token: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(token))
+}
+
+/// Enough of the hash to tell sessions apart.
+fn public_name(hash: &str) -> String {
+    hash.chars().take(16).collect()
+}
+
+/// KMS logs this, so the account is named by a hash.
+fn context(email: &str) -> Context {
+    Context { client: "sandbox".to_owned(), account: hash(email), purpose: "sandbox-totp" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_good_for_one_step_before_and_after() {
+        let secret: TotpSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ".parse().unwrap();
+        let at = |seconds: i64| Timestamp::from_second(1_700_000_010 + seconds).unwrap();
+        let good = |seconds| is_current(&secret, &secret.code(at(seconds)), at(0));
+        assert_eq!([-60, -30, 0, 30, 60].map(good), [false, true, true, true, false]);
+        assert!(!is_current(&secret, &"".into(), at(0)));
+    }
+
+    #[test]
+    fn equal_passwords_with_other_salts_have_other_hashes() {
+        let password = SecretString::from("p");
+        assert_eq!(password_hash(&password, "a"), password_hash(&password, "a"));
+        assert_ne!(password_hash(&password, "a"), password_hash(&password, "b"));
+    }
+
+    #[test]
+    fn the_journal_never_holds_a_token() {
+        let token = "token";
+        assert!(!public_name(&hash(token)).contains(token));
+    }
+}

@@ -1,0 +1,82 @@
+//! What an account has bought. The purchases are also the shop's ledger, which the admin reads.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{RawQuery, State},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Shop,
+    answer::{self, Fault},
+    behaviour::{self, Step},
+    cart::Line,
+    journal::Visit,
+    store::Range,
+};
+
+/// How many orders a page of the history has.
+const PAGE: usize = 100;
+
+/// How something was paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Paid {
+    GiftBalance,
+    Card,
+    OnFile,
+}
+
+/// One purchase: what the ledger shows.
+#[derive(Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Purchase {
+    pub order_id: String,
+    pub email: String,
+    pub session: String,
+    pub checkout_id: String,
+    pub placed_at_ms: i64,
+    pub lines: Vec<Line>,
+    pub total_cents: u64,
+    pub paid: Paid,
+    pub gift: bool,
+    pub name: String,
+    pub postal_code: String,
+}
+
+impl Purchase {
+    /// What the buyer sees of it.
+    pub fn receipt(&self) -> Value {
+        let item =
+            |line: &Line| json!({ "product_id": line.product_id, "quantity": line.quantity });
+        json!({
+            "order_id": self.order_id,
+            "placed_at_ms": self.placed_at_ms,
+            "total_cents": self.total_cents,
+            "items": self.lines.iter().map(item).collect::<Vec<_>>(),
+            "postal_code": self.postal_code,
+            "tracking_url": null,
+        })
+    }
+}
+
+/// `GET /orders?since=<ms>`, newest first.
+pub async fn list(
+    State(shop): State<Arc<Shop>>,
+    Extension(visit): Extension<Visit>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Fault> {
+    let since_ms = answer::since(query.as_deref())?;
+    let lag_ms = behaviour::at(&shop, Step::History, &visit.email, []).await?;
+    let youngest_ms = (shop.now)().as_millisecond().saturating_sub_unsigned(lag_ms);
+    // One more than a page, to see whether there are more.
+    let range = Range::orders(&visit.email, since_ms).newest(PAGE + 1);
+    let purchases: Vec<Purchase> = shop.store.list(&range).await?;
+    let more = purchases.len() > PAGE;
+    let shown = purchases.iter().take(PAGE).filter(|purchase| purchase.placed_at_ms <= youngest_ms);
+    Ok(Json(json!({ "orders": shown.map(Purchase::receipt).collect::<Vec<_>>(), "more": more })))
+}

@@ -1,0 +1,77 @@
+//! What an operator does with a deployment, local or deployed: clients and their keys.
+//!
+//! It speaks to DynamoDB directly with the operator's own AWS credentials, so there is no admin API to protect.
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use spelter::{
+    aws::{self, clients},
+    client_key::ClientKey,
+    clock,
+    error::BoxError,
+    id::ClientId,
+    retailers::Mode,
+};
+use uuid::Uuid;
+
+#[derive(Parser)]
+#[command(name = "spelter-admin", about = "What an operator does with a deployment")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Clients and their keys.
+    #[command(subcommand)]
+    Client(ClientCommand),
+}
+
+#[derive(Subcommand)]
+enum ClientCommand {
+    /// Creates a client, or another key of one, and prints the key. It cannot be shown again.
+    Create {
+        /// The table of clients: the output `ClientsTableName` of the stack.
+        #[arg(long)]
+        table: String,
+        /// What a person calls the client.
+        #[arg(long)]
+        name: String,
+        /// Whether its orders are for real.
+        #[arg(long, default_value = "test", value_parser = ["test", "live"])]
+        mode: String,
+        /// Another key of this client instead of a new client.
+        #[arg(long, conflicts_with = "operator")]
+        client_id: Option<String>,
+        /// A key of the operator: managed accounts stored with it serve clients without accounts of their own.
+        #[arg(long)]
+        operator: bool,
+        /// Print an object with the client's id, too.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let Arguments {
+        command:
+            Command::Client(ClientCommand::Create { table, name, mode, client_id, operator, json }),
+    } = Arguments::parse();
+    let mode: Mode = if mode == "live" { Mode::Live } else { Mode::Test };
+    let client = match client_id {
+        Some(id) => id.parse()?,
+        None if operator => clients::operator(mode).client,
+        None => ClientId::new(Uuid::new_v4()),
+    };
+    let key = ClientKey::generate(mode, &mut rand::rng());
+    let clients = clients::Clients::new(&aws::config().await, table);
+    clients.insert(&key, client.clone(), name, clock::system()).await?;
+    if json {
+        println!("{}", json!({"client_id": client, "key": key.expose()}));
+    } else {
+        println!("{}", key.expose());
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The project's commands: `cargo xtask up | down | test | client`.
+//!
+//! It must build in seconds, since it is the first thing anybody runs: no AWS SDK and no async
+//! runtime here. What takes those is in `spelter-local` and `spelter-admin`, which this builds.
+
+mod clients;
+mod local;
+mod machine;
+mod python;
+mod shell;
+mod stack;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Spelter's commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything, start it on this machine, and say how to use it.
+    Up(local::Up),
+    /// End what `up --detach` left running.
+    Down,
+    /// Run everything CI runs.
+    Test(test::Test),
+    /// Manage the clients who may call the API.
+    Client {
+        #[command(subcommand)]
+        command: clients::Command,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Up(up) => local::up(&up),
+        Command::Down => local::down(),
+        Command::Test(test) => test::run(&test),
+        Command::Client { command } => clients::run(&command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

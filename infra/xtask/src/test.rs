@@ -1,0 +1,245 @@
+//! `test`: everything CI runs, each phase with its duration, all of them even if one fails.
+
+use crate::{
+    local, machine,
+    python::{self, Tools},
+    shell::{self, phase},
+    stack::{Guard, Options, Place},
+};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// The checker of dependencies, at the version its configuration is written for.
+const DENY_VERSION: &str = "0.20.2";
+/// Fetching the advisories takes seconds; where they cannot be reached, it may hang.
+const FETCH_LIMIT: Duration = Duration::from_mins(1);
+
+/// Which tests to run.
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Run only black-box tests whose names contain this, and nothing else.
+    filter: Option<String>,
+}
+
+/// What the test runners counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// The phases so far.
+#[derive(Default)]
+struct Report {
+    counts: Counts,
+    failures: Vec<String>,
+}
+
+impl Report {
+    /// Does a phase; a failure is kept for the end.
+    fn phase(&mut self, name: &str, step: impl FnOnce(&mut Counts) -> Result<()>) {
+        let counts = &mut self.counts;
+        if let Err(error) = phase(name, || step(counts)) {
+            eprintln!("{error:#}");
+            self.failures.push(format!("{name}: {error:#}"));
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        for failure in &self.failures {
+            println!("FAILED: {failure}");
+        }
+        let Counts { passed, failed, skipped } = self.counts;
+        println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+        if !self.failures.is_empty() {
+            bail!("{} of the phases failed", self.failures.len());
+        }
+        Ok(())
+    }
+}
+
+/// Runs the tests.
+pub(crate) fn run(test: &Test) -> Result<()> {
+    let mut report = Report::default();
+    if test.filter.is_none() {
+        report.phase("Format", |_| cargo(&["fmt", "--all", "--check"]));
+        report.phase("Lints", |_| {
+            cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        });
+        report.phase("Dependencies", |_| deny());
+        report.phase("Unit tests", |counts| {
+            count(cargo_command(&["test", "--workspace", "--exclude", "tests"]), counts)
+        });
+    }
+    report.phase("Black-box tests", |counts| black_box(test.filter.as_deref(), counts));
+    if test.filter.is_none() {
+        report.phase("Template", |_| validate_template());
+    }
+    report.finish()
+}
+
+fn cargo_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(machine::cargo());
+    command.current_dir(machine::root()).args(arguments);
+    command
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    shell::run(&mut cargo_command(arguments))
+}
+
+/// Runs tests, shows what they print, and adds up what they count.
+fn count(mut command: Command, counts: &mut Counts) -> Result<()> {
+    let name = shell::name(&command);
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
+    let output = child.stdout.take().context("the tests have no output")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        counts.add(&line);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{name} failed ({status})");
+    }
+    Ok(())
+}
+
+impl Counts {
+    /// Adds a line like `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`.
+    fn add(&mut self, line: &str) {
+        let Some((_, numbers)) =
+            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
+        for part in numbers.split(';') {
+            let mut words = part.split_whitespace();
+            let number = words.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            match words.next() {
+                Some("passed") => self.passed += number,
+                Some("failed") => self.failed += number,
+                Some("ignored") => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs the tests over HTTP against a stack of their own, which is always empty at first, and then
+/// the search for secrets in what they left behind.
+fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
+    let venv = python::environment(Tools::Ministack)?;
+    local::build()?;
+    // Built before the stack starts: the compiler would take the machine from it.
+    cargo(&["test", "--no-run", "--workspace", "--test", "it", "--test", "leaks"])?;
+    let place = Place::new("test");
+    place.end()?;
+    place.clear()?;
+    let ports = ["api", "sandbox", "dynamodb", "aws", "lambda"];
+    let options = Options {
+        ports: ports.iter().map(|name| format!("--{name}-port=0")).collect(),
+        // A killed worker's job comes back after seconds instead of minutes.
+        parameters: vec!["JobTimeoutSeconds=10".to_owned(), "JobVisibilitySeconds=12".to_owned()],
+        ends_with_us: true,
+    };
+    let (child, _) = place.start(&venv, &options)?;
+    let _guard = Guard::new(place.clone(), child);
+    let test = |target: &str| {
+        let mut command = cargo_command(&["test", "--workspace", "--test", target]);
+        command.env("SPELTER_STACK", place.description());
+        command
+    };
+    if let Some(filter) = filter {
+        let mut tests = test("it");
+        tests.args(["--", filter]);
+        return count(tests, counts);
+    }
+    let tests = count(test("it"), counts);
+    // Its verdict counts even if a test failed.
+    count(test("leaks"), counts).and(tests)
+}
+
+/// Checks licences, sources and bans, and the advisories where their database can be reached.
+fn deny() -> Result<()> {
+    let program = deny_program()?;
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(machine::root()).args(arguments);
+        command
+    };
+    if fetches_advisories(deny(&["fetch", "db"])) {
+        return shell::run(&mut deny(&["check"]));
+    }
+    println!(
+        "   ADVISORIES WERE NOT CHECKED: their database cannot be fetched from here.\n   \
+         Checking bans, licences and sources only."
+    );
+    shell::run(&mut deny(&["check", "bans", "licenses", "sources"]))
+}
+
+fn deny_program() -> Result<PathBuf> {
+    let tools = machine::target().join("tools");
+    let installed = tools.join("bin").join("cargo-deny");
+    if let Some(program) = machine::find_program("cargo-deny") {
+        return Ok(program);
+    }
+    if !installed.is_file() {
+        println!("   installing cargo-deny {DENY_VERSION}");
+        let mut install = cargo_command(&["install", "cargo-deny", "--locked", "--version"]);
+        shell::run(install.arg(DENY_VERSION).arg("--root").arg(&tools))?;
+    }
+    Ok(installed)
+}
+
+fn fetches_advisories(mut fetch: Command) -> bool {
+    let fetch = fetch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let Ok(mut fetch) = fetch else { return false };
+    let deadline = Instant::now() + FETCH_LIMIT;
+    while Instant::now() < deadline {
+        if let Ok(Some(status)) = fetch.try_wait() {
+            return status.success();
+        }
+        sleep(Duration::from_millis(50));
+    }
+    let _ = fetch.kill();
+    let _ = fetch.wait();
+    false
+}
+
+fn validate_template() -> Result<()> {
+    let venv = python::environment(Tools::Sam)?;
+    let template = machine::root().join("template.yaml");
+    shell::run(
+        Command::new(venv.join("bin").join("sam"))
+            .args(["validate", "--lint", "--template"])
+            .arg(template)
+            .current_dir(machine::root())
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("SAM_CLI_TELEMETRY", "0"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_test_binaries_are_added() {
+        let mut counts = Counts::default();
+        counts.add("running 7 tests");
+        counts.add("test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; x");
+        counts.add("test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 9 filtered");
+        assert_eq!(counts, Counts { passed: 6, failed: 3, skipped: 2 });
+    }
+}

@@ -1,0 +1,200 @@
+//! Which job holds which retailer account. The queue already lets one job of an account run at a time; the lease
+//! holds when a message came back while its worker still ran, and its fencing token tells the two apart.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, ConditionCheck, KeysAndAttributes, ReturnValue, TransactWriteItem},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{AwsError, Item, key, number, text};
+use crate::{
+    accounts::{AccountRef, Owner},
+    clock,
+    id::OrderId,
+};
+
+/// The table of leases.
+#[derive(Clone)]
+pub struct Leases {
+    db: Client,
+    table: String,
+}
+
+/// A held lease.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// What is held.
+    pub account: AccountRef,
+    /// Rises with every lease of the account.
+    pub fence: u64,
+}
+
+/// Who holds an account.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// The order that is worked on.
+    pub job: OrderId,
+    /// Whose order it is.
+    pub owner: Owner,
+    /// Until when, if nothing renews it.
+    pub until: Timestamp,
+}
+
+/// An attempt to take an account.
+#[derive(Debug)]
+pub enum Acquired {
+    /// It is ours.
+    Held(Lease),
+    /// Another job has it until then.
+    Busy(Timestamp),
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    pk: AccountRef,
+    fence: u64,
+    job_id: Option<OrderId>,
+    owner: Option<Owner>,
+    #[serde(with = "clock::millis")]
+    held_until: Timestamp,
+}
+
+/// DynamoDB takes at most 100 keys at once.
+const BATCH: usize = 100;
+
+impl Leases {
+    /// The table `table`.
+    pub fn new(config: &SdkConfig, table: String) -> Self {
+        Self { db: Client::new(config), table }
+    }
+
+    /// Takes `account` for the order `job` until `until`, unless another job holds it at `now`.
+    ///
+    /// The same job takes it again from a worker of its own that was lost, with a higher fence.
+    pub async fn acquire(
+        &self,
+        account: &AccountRef,
+        job: &OrderId,
+        owner: &Owner,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Acquired, AwsError> {
+        let owner =
+            serde_dynamo::to_attribute_value(owner).map_err(AwsError::corrupt("a lease"))?;
+        let sent = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key([("pk", account.to_string())])))
+            .update_expression(
+                "SET fence = if_not_exists(fence, :zero) + :one, job_id = :job, #owner = :owner, held_until = :until",
+            )
+            .condition_expression("attribute_not_exists(pk) OR held_until < :now OR job_id = :job")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":job", text(job.as_str()))
+            .expression_attribute_values(":owner", owner)
+            .expression_attribute_values(":now", number(now.as_millisecond()))
+            .expression_attribute_values(":until", number(until.as_millisecond()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(
+                aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+            )
+            .send()
+            .await;
+        match sent {
+            Ok(output) => {
+                let stored = read(output.attributes.unwrap_or_default())?;
+                Ok(Acquired::Held(Lease { account: stored.pk, fence: stored.fence }))
+            }
+            Err(error) => match error.into_service_error() {
+                aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(held) => {
+                    let until = held.item.map(read).transpose()?.map_or(until, |stored| stored.held_until);
+                    Ok(Acquired::Busy(until))
+                }
+                other => Err(AwsError::Call("dynamodb:UpdateItem", other.into())),
+            },
+        }
+    }
+
+    /// Gives the account back, unless somebody else holds it by now.
+    pub async fn release(&self, lease: &Lease) -> Result<(), AwsError> {
+        let sent = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key([("pk", lease.account.to_string())])))
+            .update_expression("SET held_until = :never REMOVE job_id, #owner")
+            .condition_expression("fence = :fence")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":never", number(0))
+            .expression_attribute_values(":fence", number(lease.fence))
+            .send()
+            .await;
+        match sent.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
+            Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
+        }
+    }
+
+    /// Who holds which of `accounts` at `now`.
+    pub async fn holders(
+        &self,
+        accounts: &[AccountRef],
+        now: Timestamp,
+    ) -> Result<HashMap<AccountRef, Holder>, AwsError> {
+        let mut holders = HashMap::new();
+        for batch in accounts.chunks(BATCH) {
+            let mut wanted: Vec<Item> =
+                batch.iter().map(|one| key([("pk", one.to_string())])).collect();
+            wanted.dedup();
+            for stored in self.batch(wanted).await? {
+                if let (Some(job), Some(owner), true) =
+                    (stored.job_id, stored.owner, stored.held_until > now)
+                {
+                    holders.insert(stored.pk, Holder { job, owner, until: stored.held_until });
+                }
+            }
+        }
+        Ok(holders)
+    }
+
+    async fn batch(&self, wanted: Vec<Item>) -> Result<Vec<Stored>, AwsError> {
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(wanted))
+            .build()
+            .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
+        let output = self
+            .db
+            .batch_get_item()
+            .request_items(&self.table, keys)
+            .send()
+            .await
+            .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
+        let items = output.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
+        items.into_iter().map(read).collect()
+    }
+
+    /// For a transaction: nothing is written unless `lease` is still the newest one of its account.
+    pub(super) fn still_held(&self, lease: &Lease) -> Result<TransactWriteItem, AwsError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key([("pk", lease.account.to_string())])))
+            .condition_expression("fence = :fence")
+            .expression_attribute_values(":fence", AttributeValue::N(lease.fence.to_string()))
+            .build()
+            .map_err(AwsError::call("dynamodb:TransactWriteItems"))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+}
+
+fn read(item: Item) -> Result<Stored, AwsError> {
+    serde_dynamo::from_item(item).map_err(AwsError::corrupt("a lease"))
+}

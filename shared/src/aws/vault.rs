@@ -1,0 +1,75 @@
+//! Sealing secrets with KMS. A sealed secret opens only for the client, account and purpose it was sealed for.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_kms::{Client, primitives::Blob};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::AwsError;
+use crate::sealed::Sealed;
+
+/// What a secret belongs to. KMS binds it to the ciphertext and writes it to its audit log, so it holds ids only.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Whose it is: [`crate::accounts::Owner::partition`].
+    pub client: String,
+    /// The account or order it belongs to.
+    pub account: String,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+/// The credentials key.
+#[derive(Clone)]
+pub struct Vault {
+    kms: Client,
+    key_id: String,
+}
+
+impl Vault {
+    /// Seals with the key `key_id`.
+    pub fn new(config: &SdkConfig, key_id: String) -> Self {
+        Self { kms: Client::new(config), key_id }
+    }
+
+    /// Encrypts up to 4,096 bytes.
+    pub async fn seal(&self, context: &Context, secret: &[u8]) -> Result<Sealed, AwsError> {
+        let sealed = self
+            .kms
+            .encrypt()
+            .key_id(&self.key_id)
+            .set_encryption_context(Some(context.to_map()))
+            .plaintext(Blob::new(secret))
+            .send()
+            .await
+            .map_err(AwsError::call("kms:Encrypt"))?;
+        let blob = sealed.ciphertext_blob.unwrap_or_else(|| Blob::new([]));
+        Ok(Sealed::from_base64(BASE64_STANDARD.encode(blob)))
+    }
+
+    /// Decrypts what was sealed with the same `context`.
+    pub async fn open(&self, context: &Context, sealed: &Sealed) -> Result<Vec<u8>, AwsError> {
+        let blob = BASE64_STANDARD
+            .decode(sealed.as_base64())
+            .map_err(AwsError::corrupt("sealed secret"))?;
+        let opened = self
+            .kms
+            .decrypt()
+            .key_id(&self.key_id)
+            .set_encryption_context(Some(context.to_map()))
+            .ciphertext_blob(Blob::new(blob))
+            .send()
+            .await
+            .map_err(AwsError::call("kms:Decrypt"))?;
+        Ok(opened.plaintext.map(Blob::into_inner).unwrap_or_default())
+    }
+}
+
+impl Context {
+    fn to_map(&self) -> HashMap<String, String> {
+        [("client", self.client.as_str()), ("account", &self.account), ("purpose", self.purpose)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+}

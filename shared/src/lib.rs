@@ -1,0 +1,28 @@
+//! Ordering at retailers, in one library that all functions share.
+//!
+//! The modules stand in reading order. Domain modules know nothing of AWS, HTTP or any retailer's words; only
+//! `retailers/<site>` knows a site; only `aws` names an AWS type; a password exists in the clear only between
+//! `aws::vault` and a connector.
+
+pub mod client_key;
+pub mod clock;
+pub mod config;
+pub mod email;
+pub mod error;
+pub mod fields;
+pub mod id;
+pub mod money;
+pub mod redact;
+pub mod sealed;
+pub mod totp;
+
+pub mod accounts;
+pub mod orders;
+pub mod retailers;
+pub mod webhooks;
+
+pub mod http;
+pub mod sqs;
+pub mod telemetry;
+
+pub mod aws;

@@ -1,0 +1,428 @@
+//! An order and its lifecycle. Everything here is a decision: no clock, no storage, no network.
+
+pub mod purchase;
+pub mod reconcile;
+pub mod request;
+pub mod selection;
+pub mod shipping;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    accounts::{AccountRef, Owner},
+    email::Email,
+    error::Refusal,
+    id::{AccountId, OrderId},
+    retailers::{AccountStatus, CartLine, PastOrder, RetailerCode, Review, Site},
+    sealed::Sealed,
+    webhooks::{EventKind, Target},
+};
+
+/// An accepted order request.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// `request_id`.
+    pub id: OrderId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Where the client wants it bought.
+    pub retailer: RetailerCode,
+    /// Where it is bought.
+    pub site: Site,
+    /// The retailer account it is bought with: its turn in the queue and its lock.
+    pub account: AccountRef,
+    /// That account's e-mail.
+    pub email: Email,
+    /// Where that account's secrets are.
+    pub login: LoginSource,
+    /// Secrets that came with the order, sealed: a password, a card number.
+    pub secrets: Option<Sealed>,
+    /// Whether a card verification code waits in its own table.
+    pub has_card_code: bool,
+    /// The request without its secrets, as it is echoed.
+    pub request: Value,
+    /// Who is told what became of it.
+    pub webhooks: Vec<Target>,
+    /// Where it stands.
+    pub status: Status,
+    /// How it came there.
+    pub updates: Vec<StatusUpdate>,
+    /// How many messages were sent to have it worked on.
+    pub dispatches: u32,
+    /// When the sweeper sees to it, unless it has ended by then.
+    pub due_at: Option<Timestamp>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Counts changes; a writer names the version it read.
+    pub version: u64,
+}
+
+/// Whose secrets sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginSource {
+    /// They came with the order.
+    Order,
+    /// A managed account's: the client's own, or one of the operator's internal ones.
+    Account {
+        /// Whose account.
+        owner: Owner,
+        /// Which.
+        id: AccountId,
+    },
+}
+
+/// Where an order stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Status {
+    /// Waits for its account's turn.
+    Queued,
+    /// A worker is at it. Nothing was bought.
+    Working(Attempt),
+    /// "Buy" may have been pressed: from here it can only be found out, never tried again.
+    Submitting(Marker),
+    /// Bought.
+    Placed(Placement),
+    /// Not bought.
+    Failed(Refusal),
+    /// Perhaps bought: nobody could find out.
+    ProbablyPlaced(Refusal),
+}
+
+/// One try at buying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// The fencing token of its lease.
+    pub fence: u64,
+    /// How far it came.
+    pub step: Step,
+}
+
+/// The checkpoints of a purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Begun.
+    Started,
+    /// Signed in at the retailer.
+    SignedIn,
+    /// Offers were chosen and are in the cart.
+    CartFilled,
+}
+
+impl Step {
+    /// As it stands in `status_updates`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "request.started",
+            Self::SignedIn => "account.signed_in",
+            Self::CartFilled => "cart.filled",
+        }
+    }
+}
+
+/// Written before "buy" is pressed, by the only worker that may press it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Marker {
+    /// The attempt it belongs to.
+    pub attempt: u32,
+    /// The fencing token of the worker's lease.
+    pub fence: u64,
+    /// When it was written, before the press.
+    #[serde(with = "crate::clock::millis")]
+    pub written_at: Timestamp,
+    /// After this the worker cannot press any more: its invocation is over.
+    #[serde(with = "crate::clock::millis")]
+    pub deadline: Timestamp,
+    /// What was agreed on.
+    pub review: Review,
+    /// What was in the cart.
+    pub lines: Vec<CartLine>,
+    /// Where it goes, as the retailer's history shows it.
+    pub zip_code: String,
+    /// Orders the account's history already held.
+    pub known_orders: Vec<String>,
+    /// What the site said of the account.
+    pub account_status: AccountStatus,
+}
+
+/// A purchase that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// What was agreed on.
+    pub review: Review,
+    /// What the retailer made of it.
+    pub merchant_orders: Vec<PastOrder>,
+    /// What the site said of the account.
+    pub account_status: AccountStatus,
+}
+
+/// What happens to an order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A worker takes it up, for the first time or after another was lost.
+    Start(Attempt),
+    /// A checkpoint is reached.
+    Reach(Step),
+    /// "Buy" is about to be pressed.
+    Press(Marker),
+    /// It was bought.
+    Confirm(Placement),
+    /// It was certainly not bought.
+    Refuse(Refusal),
+    /// Nobody can find out whether it was bought.
+    GiveUp(Refusal),
+}
+
+/// An event that cannot happen to an order as it stands.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("an order that is {from:?} cannot take {event:?}")]
+pub struct IllegalTransition {
+    /// How it stood.
+    pub from: Box<Status>,
+    /// What was tried.
+    pub event: Box<Event>,
+}
+
+impl Status {
+    /// The whole lifecycle. What is not listed cannot happen; above all, nothing leads out of `Submitting` back to
+    /// where "buy" could be pressed again.
+    pub fn on(self, event: Event) -> Result<Self, IllegalTransition> {
+        match (self, event) {
+            (Self::Queued | Self::Working(_), Event::Start(attempt)) => Ok(Self::Working(attempt)),
+            (Self::Working(attempt), Event::Reach(step)) if step > attempt.step => {
+                Ok(Self::Working(Attempt { step, ..attempt }))
+            }
+            (Self::Working(_), Event::Press(marker)) => Ok(Self::Submitting(marker)),
+            (Self::Submitting(_), Event::Confirm(placement)) => Ok(Self::Placed(placement)),
+            (Self::Queued | Self::Working(_) | Self::Submitting(_), Event::Refuse(refusal)) => {
+                Ok(Self::Failed(refusal))
+            }
+            (Self::Submitting(_), Event::GiveUp(refusal)) => Ok(Self::ProbablyPlaced(refusal)),
+            (from, event) => {
+                Err(IllegalTransition { from: Box::new(from), event: Box::new(event) })
+            }
+        }
+    }
+
+    /// Whether nothing can happen to it any more.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Queued | Self::Working(_) | Self::Submitting(_) => false,
+            Self::Placed(_) | Self::Failed(_) | Self::ProbablyPlaced(_) => true,
+        }
+    }
+
+    /// The attempt that the next worker begins.
+    pub const fn next_attempt(&self) -> u32 {
+        match self {
+            Self::Working(attempt) => attempt.number.saturating_add(1),
+            Self::Submitting(marker) => marker.attempt.saturating_add(1),
+            Self::Queued | Self::Placed(_) | Self::Failed(_) | Self::ProbablyPlaced(_) => 1,
+        }
+    }
+}
+
+/// One line of `status_updates`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusUpdate {
+    /// When.
+    #[serde(with = "crate::clock::millis")]
+    pub at: Timestamp,
+    /// What, as `request.finished`.
+    pub kind: String,
+    /// What, in words.
+    pub message: String,
+    /// Whether it went well, of the last one.
+    pub success: Option<bool>,
+}
+
+/// Updates beyond these are left out, oldest first: an order that is tried again and again must still fit its item.
+const MAX_UPDATES: usize = 50;
+
+impl Order {
+    /// The order after `event` at `now`, and which webhooks that calls for.
+    pub fn on(
+        mut self,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<EventKind>), IllegalTransition> {
+        let was_queued = matches!(self.status, Status::Queued);
+        self.status = self.status.on(event)?;
+        self.updates.push(update(&self.status, now));
+        let surplus = self.updates.len().saturating_sub(MAX_UPDATES);
+        self.updates.drain(..surplus);
+        let news = match &self.status {
+            Status::Working(_) if was_queued => vec![EventKind::StatusUpdated],
+            Status::Queued | Status::Working(_) | Status::Submitting(_) => vec![],
+            Status::Placed(_) => vec![EventKind::RequestSucceeded, EventKind::StatusUpdated],
+            Status::Failed(_) | Status::ProbablyPlaced(_) => {
+                vec![EventKind::RequestFailed, EventKind::StatusUpdated]
+            }
+        };
+        if self.status.is_final() {
+            self.due_at = None;
+            self.secrets = None;
+            self.has_card_code = false;
+        }
+        Ok((self, news))
+    }
+}
+
+fn update(status: &Status, at: Timestamp) -> StatusUpdate {
+    let (kind, message, success) = match status {
+        Status::Queued => ("request.accepted", "Waiting for the account's turn.".to_owned(), None),
+        Status::Working(attempt) => {
+            (attempt.step.as_str(), format!("Attempt {}.", attempt.number), None)
+        }
+        Status::Submitting(_) => {
+            ("order.submitting", "The order is being submitted.".to_owned(), None)
+        }
+        Status::Placed(_) => ("request.finished", "The order was placed.".to_owned(), Some(true)),
+        Status::Failed(refusal) | Status::ProbablyPlaced(refusal) => {
+            ("request.finished", refusal.message.clone(), Some(false))
+        }
+    };
+    StatusUpdate { at, kind: kind.to_owned(), message, success }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{error::Code, money::Cents};
+
+    pub(crate) fn review() -> Review {
+        Review {
+            checkout_id: "c".to_owned(),
+            subtotal: Cents(1999),
+            shipping: Cents(0),
+            tax: Cents(1),
+            total: Cents(2000),
+            gift_certificate: None,
+            product_subtotals: vec![("P".to_owned(), Cents(1999))],
+            currency: "USD".to_owned(),
+            delivery_dates: vec![],
+            rejected_promo_codes: vec![],
+        }
+    }
+
+    pub(crate) fn marker() -> Marker {
+        Marker {
+            attempt: 1,
+            fence: 1,
+            written_at: Timestamp::UNIX_EPOCH,
+            deadline: Timestamp::UNIX_EPOCH,
+            review: review(),
+            lines: vec![],
+            zip_code: "02139".to_owned(),
+            known_orders: vec![],
+            account_status: AccountStatus::default(),
+        }
+    }
+
+    fn attempt(step: Step) -> Attempt {
+        Attempt { number: 1, fence: 1, step }
+    }
+
+    fn placement() -> Placement {
+        Placement {
+            review: review(),
+            merchant_orders: vec![],
+            account_status: AccountStatus::default(),
+        }
+    }
+
+    fn statuses() -> [Status; 6] {
+        let refusal = Refusal::new(Code::InternalError);
+        [
+            Status::Queued,
+            Status::Working(attempt(Step::Started)),
+            Status::Submitting(marker()),
+            Status::Placed(placement()),
+            Status::Failed(refusal.clone()),
+            Status::ProbablyPlaced(refusal),
+        ]
+    }
+
+    fn events() -> [Event; 6] {
+        let refusal = Refusal::new(Code::InternalError);
+        [
+            Event::Start(attempt(Step::Started)),
+            Event::Reach(Step::SignedIn),
+            Event::Press(marker()),
+            Event::Confirm(placement()),
+            Event::Refuse(refusal.clone()),
+            Event::GiveUp(refusal),
+        ]
+    }
+
+    /// Row: status; column: event; the letter of the status that follows, or `-` where it cannot happen.
+    const TABLE: [&str; 6] = ["W---F-", "WWS-F-", "---PF?", "------", "------", "------"];
+
+    fn letter(status: &Status) -> char {
+        match status {
+            Status::Queued => 'Q',
+            Status::Working(_) => 'W',
+            Status::Submitting(_) => 'S',
+            Status::Placed(_) => 'P',
+            Status::Failed(_) => 'F',
+            Status::ProbablyPlaced(_) => '?',
+        }
+    }
+
+    #[test]
+    fn every_status_takes_exactly_the_events_of_the_table() {
+        for (status, row) in statuses().iter().zip(TABLE) {
+            let actual: String = events()
+                .into_iter()
+                .map(|event| status.clone().on(event).map_or('-', |next| letter(&next)))
+                .collect();
+            assert_eq!(actual, row, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn once_submitting_nothing_leads_back_to_the_button() {
+        let mut reached = vec![Status::Submitting(marker())];
+        let mut next = reached.clone();
+        while let Some(status) = next.pop() {
+            for event in events() {
+                let Ok(after) = status.clone().on(event) else {
+                    continue;
+                };
+                assert!(!matches!(
+                    after,
+                    Status::Queued | Status::Working(_) | Status::Submitting(_)
+                ));
+                if !reached.contains(&after) {
+                    reached.push(after.clone());
+                    next.push(after);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn checkpoints_only_move_forward() {
+        let working = Status::Working(attempt(Step::CartFilled));
+        assert!(working.clone().on(Event::Reach(Step::SignedIn)).is_err());
+        assert!(
+            Status::Working(attempt(Step::SignedIn)).on(Event::Reach(Step::CartFilled)).is_ok()
+        );
+    }
+
+    #[test]
+    fn a_status_reads_back_from_storage() {
+        for status in statuses() {
+            let stored = json!(status);
+            assert_eq!(serde_json::from_value::<Status>(stored).unwrap(), status);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The shell of every queue function: one message at a time, in order, and none is ever dropped here.
+
+use std::{collections::HashSet, future::Future, time::Duration};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::de::DeserializeOwned;
+
+use crate::error::{BoxError, chain};
+
+/// What one queue function does with a message.
+pub trait Job: Send + Sync {
+    /// What the messages say.
+    type Message: DeserializeOwned + Send;
+
+    /// Does it. Every job may run twice, out of date, or after a crash half-way. An error leaves the message to its
+    /// visibility timeout, and in the end to the dead-letter queue.
+    fn run(
+        &self,
+        received: Received<Self::Message>,
+    ) -> impl Future<Output = Result<Outcome, BoxError>> + Send;
+
+    /// Has the message behind `receipt_handle` come back after `wait`.
+    fn postpone(
+        &self,
+        receipt_handle: &str,
+        wait: Duration,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// A message and the invocation it came with.
+#[derive(Debug)]
+pub struct Received<M> {
+    /// What it says.
+    pub message: M,
+    /// When this invocation is over.
+    pub deadline: Timestamp,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It may be deleted.
+    Done,
+    /// It shall come back, and the rest of its group waits behind it.
+    Later(Duration),
+}
+
+/// Runs `job` as a Lambda function behind a queue.
+pub async fn serve<J: Job>(job: J) -> Result<(), lambda_runtime::Error> {
+    let job = &job;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+        let deadline = Timestamp::from_millisecond(deadline).unwrap_or(Timestamp::MAX);
+        drain(job, event.payload, deadline).await
+    }))
+    .await
+}
+
+/// After a failure the later messages of the same group go back unread, so no job is overtaken; other groups carry
+/// on. A message that keeps failing, readable or not, ends in the dead-letter queue.
+async fn drain<J: Job>(
+    job: &J,
+    batch: SqsEvent,
+    deadline: Timestamp,
+) -> Result<SqsBatchResponse, BoxError> {
+    let mut response = SqsBatchResponse::default();
+    let mut stalled = HashSet::new();
+    for message in batch.records {
+        // An empty id in the response would return the whole batch, so refuse to guess one.
+        let id = message.message_id.clone().ok_or("SQS message without an id")?;
+        let group = message.attributes.get("MessageGroupId").cloned();
+        if group.as_ref().is_some_and(|group| stalled.contains(group)) {
+            response.add_failure(id);
+            continue;
+        }
+        match run_one(job, &message, deadline).await {
+            Ok(Outcome::Done) => {}
+            Ok(Outcome::Later(_)) => {
+                response.add_failure(id);
+                stalled.extend(group);
+            }
+            Err(error) => {
+                tracing::error!(message.id = id, error = chain(&*error), "message {id} failed");
+                response.add_failure(id);
+                stalled.extend(group);
+            }
+        }
+    }
+    Ok(response)
+}
+
+async fn run_one<J: Job>(
+    job: &J,
+    message: &SqsMessage,
+    deadline: Timestamp,
+) -> Result<Outcome, BoxError> {
+    let body = message.body.as_deref().ok_or("SQS message without a body")?;
+    let received = Received { message: serde_json::from_str(body)?, deadline };
+    // Boxed: a job is a deep tree of futures, too deep for the compiler to lay out in one piece.
+    let outcome = Box::pin(job.run(received)).await?;
+    if let Outcome::Later(wait) = outcome {
+        let receipt_handle =
+            message.receipt_handle.as_deref().ok_or("SQS message without a receipt handle")?;
+        job.postpone(receipt_handle, wait).await?;
+    }
+    Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Recorder {
+        ran: Mutex<Vec<String>>,
+        postponed: Mutex<Vec<String>>,
+    }
+
+    impl Job for Recorder {
+        type Message = String;
+
+        async fn run(&self, received: Received<String>) -> Result<Outcome, BoxError> {
+            self.ran.lock().unwrap().push(received.message.clone());
+            match received.message.as_str() {
+                "fail" => Err("no".into()),
+                "later" => Ok(Outcome::Later(Duration::from_secs(1))),
+                _ => Ok(Outcome::Done),
+            }
+        }
+
+        async fn postpone(&self, receipt_handle: &str, _: Duration) -> Result<(), BoxError> {
+            self.postponed.lock().unwrap().push(receipt_handle.to_owned());
+            Ok(())
+        }
+    }
+
+    async fn failures(recorder: &Recorder, messages: &[(&str, &str, &str)]) -> Vec<String> {
+        let records: Vec<_> = messages
+            .iter()
+            .map(|(id, group, body)| {
+                json!({"messageId": id, "receiptHandle": format!("handle-{id}"), "body": body, "attributes": {"MessageGroupId": group}})
+            })
+            .collect();
+        let batch = serde_json::from_value(json!({"Records": records})).unwrap();
+        let response = drain(recorder, batch, Timestamp::MAX).await.unwrap();
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+    }
+
+    #[tokio::test]
+    async fn a_failure_stalls_its_own_group_only() {
+        let recorder = Recorder::default();
+        let batch = [
+            ("1", "a", "\"ok\""),
+            ("2", "a", "\"fail\""),
+            ("3", "a", "\"ok\""),
+            ("4", "b", "\"ok\""),
+        ];
+        assert_eq!(failures(&recorder, &batch).await, ["2", "3"]);
+        assert_eq!(*recorder.ran.lock().unwrap(), ["ok", "fail", "ok"]);
+    }
+
+    #[tokio::test]
+    async fn a_postponed_message_comes_back_and_holds_its_group() {
+        let recorder = Recorder::default();
+        let batch = [("1", "a", "\"later\""), ("2", "a", "\"ok\"")];
+        assert_eq!(failures(&recorder, &batch).await, ["1", "2"]);
+        assert_eq!(*recorder.postponed.lock().unwrap(), ["handle-1"]);
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_message_is_not_dropped() {
+        assert_eq!(failures(&Recorder::default(), &[("1", "a", "not json")]).await, ["1"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! A worker that is killed at the worst moment: every order ends, and none is bought twice.
+//!
+//! The shop is told to take its time at one step; while it does, the worker that waits for it is killed with SIGKILL.
+
+use std::{process::Command, time::Duration};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tests::{Api, STACK, ShopAccount, http, order, send, wait};
+
+/// Kills for each moment.
+const KILLS: usize = 20;
+/// Of these, how many at once: more would only wait for this machine.
+const AT_ONCE: usize = 10;
+/// Longer than a kill takes; shorter than the three seconds after which the shop no longer buys.
+const SHOP_DELAY_MS: u64 = 2800;
+/// The worker's message must come back, and a press of the button that nobody saw must become certain.
+const LIMIT: Duration = Duration::from_mins(3);
+
+#[derive(Clone, Copy)]
+struct Moment {
+    /// Where the shop is slow.
+    step: &'static str,
+    /// Which request is then open in the journal.
+    request: &'static str,
+    /// Whether the shop has the order when the worker dies.
+    bought: Option<bool>,
+}
+
+#[tokio::test]
+async fn killed_before_submit_the_order_is_bought_once() {
+    let ended = kill_at(Moment { step: "review", request: "review", bought: None }).await;
+    assert!(ended.iter().all(|order| order["_type"] == "order_response"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn killed_during_submit_the_order_ends_and_is_not_bought_twice() {
+    kill_at(Moment { step: "submit_before_commit", request: "submit", bought: Some(false) }).await;
+}
+
+#[tokio::test]
+async fn killed_after_submit_the_order_is_found_in_the_history() {
+    let ended =
+        kill_at(Moment { step: "submit_after_commit", request: "submit", bought: Some(true) })
+            .await;
+    assert!(ended.iter().all(|order| order["_type"] == "order_response"), "{ended:?}");
+}
+
+/// Kills the worker of each of [`KILLS`] orders at `moment`, and returns the orders once they have ended.
+async fn kill_at(moment: Moment) -> Vec<Value> {
+    let mut ended = Vec::new();
+    for _ in 0..KILLS / AT_ONCE {
+        ended.extend(join_all((0..AT_ONCE).map(|_| kill_one(moment))).await);
+    }
+    assert_eq!(ended.len(), KILLS);
+    ended
+}
+
+async fn kill_one(moment: Moment) -> Value {
+    let api = Api::first();
+    let account = ShopAccount::new().await;
+    account.behave(moment.step, json!({"delay_ms": SHOP_DELAY_MS, "times": 1})).await;
+    let id = api.order(&order(&account)).await;
+
+    wait(LIMIT, "the shop to be at the step", async || {
+        let open =
+            |entry: &Value| entry["kind"] == moment.request && entry["ended_at_ms"].is_null();
+        let at_step = account.journal().await.iter().any(open);
+        let committed = !account.ledger().await.is_empty();
+        (at_step && moment.bought.is_none_or(|bought| bought == committed)).then_some(())
+    })
+    .await;
+    let pid = worker_of(&id).await;
+    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+    assert!(killed.success(), "the worker was already gone");
+
+    let ended = api.ended_within(&id, LIMIT).await;
+    let bought = account.ledger().await.len();
+    assert!(bought <= 1, "order {id} was bought {bought} times");
+    if ended["_type"] == "order_response" {
+        assert_eq!(bought, 1, "{ended}");
+        let ledger = account.ledger().await;
+        assert_eq!(ended["merchant_order_ids"][0]["merchant_order_id"], ledger[0]["order_id"]);
+    } else if ended["money_moved"] == "no" {
+        assert_eq!(bought, 0, "{ended}");
+    } else {
+        assert_eq!(ended["code"], "order_probably_placed", "{ended}");
+    }
+    ended
+}
+
+/// The process that works on an order.
+async fn worker_of(id: &str) -> u64 {
+    wait(Duration::from_secs(10), "the worker", async || {
+        let url = format!("{}/_local/environments", STACK.lambda_url);
+        let environments = send(http().get(url)).await.ok();
+        let works_on_it = |one: &&Value| {
+            one["state"] == "busy" && one["event"].as_str().is_some_and(|event| event.contains(id))
+        };
+        environments
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(works_on_it)
+            .and_then(|one| one["pid"].as_u64())
+    })
+    .await
+}

@@ -1,0 +1,16 @@
+//! Black-box tests: what a client sees, over HTTP, against a running stack. One file per resource or promise.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod crashes;
+mod idempotency;
+mod managed_accounts;
+mod orders;
+mod sweeper;
+mod turns;
+mod webhooks;

@@ -1,0 +1,69 @@
+//! After all tests: nothing they left behind holds a secret in clear.
+//!
+//! Every answer and every webhook was searched as it arrived; here the logs, the tables and the queues are.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use tests::{STACK, canaries, queues, tables};
+
+#[test]
+fn no_log_holds_a_secret() {
+    let logs = files(&STACK.logs);
+    assert!(logs.iter().any(|(name, text)| name.contains("order-processor") && !text.is_empty()));
+    for (name, text) in logs {
+        canaries::assert_none(&text, &format!("the log {name}"));
+    }
+}
+
+#[tokio::test]
+async fn no_table_holds_a_secret() {
+    for name in STACK.tables.keys() {
+        let items = tables::items(name).await;
+        assert!(!items.is_empty() || name == "CardCodesTable", "{name} was not used");
+        canaries::assert_none(&Value::Array(items).to_string(), &format!("the table {name}"));
+    }
+}
+
+#[tokio::test]
+async fn card_codes_are_gone_with_their_orders() {
+    assert_eq!(tables::items("CardCodesTable").await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn no_queue_holds_a_secret_and_no_job_is_left_over() {
+    for (name, url) in &STACK.queues {
+        let messages = queues::peek(url).await;
+        canaries::assert_none(&messages.join("\n"), &format!("the queue {name}"));
+        if name.starts_with("Jobs") {
+            assert!(messages.is_empty(), "{name} still holds {messages:?}");
+        }
+    }
+}
+
+/// That the search finds what it looks for: a check that cannot fail is none.
+#[test]
+fn canaries_are_recognised() {
+    let card_code = format!(r#"{{"security_code":"{}"}}"#, canaries::CARD_CODE);
+    let samples =
+        [canaries::password(), canaries::totp_secret(), STACK.client_token.clone(), card_code];
+    for sample in samples {
+        assert_eq!(canaries::find(&format!("before {sample} after")).len(), 1);
+    }
+    assert!(canaries::find("1763800917 0.0917 a0917b").is_empty());
+}
+
+fn files(folder: &Path) -> Vec<(String, String)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.is_file());
+    files
+        .map(|path| {
+            (
+                path.display().to_string(),
+                String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned(),
+            )
+        })
+        .collect()
+}

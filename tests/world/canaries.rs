@@ -1,0 +1,69 @@
+//! Secrets that can be recognised wherever they turn up.
+
+use uuid::Uuid;
+
+use crate::STACK;
+
+const PASSWORD: &str = "canary-password-";
+const TOTP: &str = "CANARYTOTP";
+
+/// A card number that no other test data holds.
+pub const CARD_NUMBER: &str = "4485275742308327";
+/// A card verification code; with its leading zero it cannot be part of a number.
+pub const CARD_CODE: &str = "0917";
+/// What stands before the `@` of a webhook's URL.
+pub const WEBHOOK_PASSWORD: &str = "canary-webhook-password";
+/// A mailed code.
+pub const VERIFICATION_CODE: &str = "canary-code-5521";
+
+/// A new password.
+pub fn password() -> String {
+    format!("{PASSWORD}{}", Uuid::new_v4().simple())
+}
+
+/// A new TOTP secret.
+pub fn totp_secret() -> String {
+    let random = data_encoding::BASE32_NOPAD.encode(Uuid::new_v4().as_bytes());
+    format!("{TOTP}{}", random.chars().take(22).collect::<String>())
+}
+
+/// What is found of canaries in `text`.
+pub fn find(text: &str) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    for (canary, name) in [
+        (PASSWORD, "a password"),
+        (TOTP, "a TOTP secret"),
+        (CARD_NUMBER, "a card number"),
+        (WEBHOOK_PASSWORD, "a webhook's password"),
+        (VERIFICATION_CODE, "a verification code"),
+        (STACK.client_token.as_str(), "a client token"),
+        (STACK.second_client_token.as_str(), "a client token"),
+        (STACK.sandbox_admin_token.as_str(), "the shop's admin token"),
+    ] {
+        if text.contains(canary) {
+            found.push(name);
+        }
+    }
+    if holds_card_code(text) {
+        found.push("a card code");
+    }
+    found
+}
+
+/// Fails if there is a canary in `text`. It does not print the text.
+#[track_caller]
+pub fn assert_none(text: &str, place: &str) {
+    let found = find(text);
+    assert!(found.is_empty(), "{place} holds {}", found.join(", "));
+}
+
+/// The code as a word of its own: inside a longer number or id it is chance.
+fn holds_card_code(text: &str) -> bool {
+    let is_word =
+        |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_' || c == ':';
+    text.match_indices(CARD_CODE).any(|(at, _)| {
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + CARD_CODE.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    })
+}

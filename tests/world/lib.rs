@@ -1,0 +1,322 @@
+//! A running stack as a test sees it: its API as a client would use it, the shop's books as a judge, and a receiver
+//! for webhooks.
+//!
+//! Every secret a test uses is a canary that [`canaries`] can recognise, and every answer and webhook is searched for
+//! canaries as it arrives. What is left behind in logs, tables and queues is searched when all tests are through.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on fails"
+)]
+
+pub mod canaries;
+pub mod queues;
+pub mod receiver;
+pub mod tables;
+
+use std::{
+    path::PathBuf,
+    sync::{LazyLock, OnceLock},
+    time::{Duration, Instant},
+};
+
+use http::{Method, StatusCode};
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// What `cargo xtask up` wrote down.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "the fields of stack.json")]
+pub struct Stack {
+    pub api_url: String,
+    pub client_token: String,
+    pub second_client_token: String,
+    pub sandbox_url: String,
+    pub sandbox_admin_token: String,
+    pub sandbox_email: String,
+    pub sandbox_password: String,
+    pub dynamodb_url: String,
+    pub aws_url: String,
+    pub lambda_url: String,
+    pub inbound_domain: String,
+    pub logs: PathBuf,
+    pub tables: std::collections::BTreeMap<String, String>,
+    pub queues: std::collections::BTreeMap<String, String>,
+}
+
+/// The stack under test.
+pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
+    #[expect(clippy::disallowed_methods, reason = "the one variable that tests read")]
+    let file = std::env::var("SPELTER_STACK").expect(
+        "SPELTER_STACK names the stack.json of the stack under test: use `cargo xtask test`",
+    );
+    let text = std::fs::read_to_string(&file).expect("the stack's description");
+    serde_json::from_str(&text).expect("a stack's description")
+});
+
+/// The seven retailer codes of the v1 document.
+pub const RETAILERS: [&str; 7] =
+    ["aliexpress", "amazon", "amazon_uk", "amazon_ca", "amazon_mx", "costco", "walmart"];
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body as it came.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|_| panic!("not JSON: {} {}", self.status, self.text))
+    }
+
+    /// The body of a success.
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.text);
+        self.json()
+    }
+}
+
+/// One connection pool for all tests would be bound to the runtime of the first: each test has its own.
+pub fn http() -> Client {
+    static PROVIDER: OnceLock<()> = OnceLock::new();
+    PROVIDER.get_or_init(|| {
+        rustls::crypto::ring::default_provider().install_default().expect("the first provider");
+    });
+    Client::builder().timeout(Duration::from_secs(40)).build().expect("an HTTP client")
+}
+
+/// A client of the API.
+#[derive(Clone)]
+pub struct Api {
+    http: Client,
+    token: String,
+}
+
+impl Api {
+    /// The first of the two test clients.
+    pub fn first() -> Self {
+        Self { http: http(), token: STACK.client_token.clone() }
+    }
+
+    /// The other one.
+    pub fn second() -> Self {
+        Self { http: http(), token: STACK.second_client_token.clone() }
+    }
+
+    /// A caller with any key.
+    pub fn with_key(token: &str) -> Self {
+        Self { http: http(), token: token.to_owned() }
+    }
+
+    /// Calls as v1 clients do: HTTP Basic, and JSON that is declared to be a form.
+    pub async fn v1(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.http.request(method, url(path)).basic_auth(&self.token, Some(""));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        send(match body {
+            Some(body) => request.body(body.to_string()),
+            None => request,
+        })
+        .await
+    }
+
+    /// Calls as today's clients do: a bearer token and JSON.
+    pub async fn modern(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.http.request(method, url(path)).bearer_auth(&self.token);
+        send(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Calls with a body that need not be JSON.
+    pub async fn raw(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        send(self.http.request(method, url(path)).basic_auth(&self.token, Some("")).body(body))
+            .await
+    }
+
+    /// Posts an order that must be accepted, and returns its id.
+    pub async fn order(&self, body: &Value) -> String {
+        let answer = self.v1(Method::POST, "/v1/orders", Some(body)).await;
+        let id = answer.ok()["request_id"].as_str().map(str::to_owned);
+        id.expect("a request_id")
+    }
+
+    /// The order as it stands.
+    pub async fn get(&self, id: &str) -> Value {
+        self.v1(Method::GET, &format!("/v1/orders/{id}"), None).await.ok()
+    }
+
+    /// The order once it has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        self.ended_within(id, Duration::from_mins(1)).await
+    }
+
+    /// The order once it has ended, which may take `limit`.
+    pub async fn ended_within(&self, id: &str, limit: Duration) -> Value {
+        wait(limit, &format!("order {id} to end"), async || {
+            let order = self.get(id).await;
+            (order["code"] != "request_processing").then_some(order)
+        })
+        .await
+    }
+}
+
+/// The address of a route.
+pub fn url(path: &str) -> String {
+    format!("{}{path}", STACK.api_url)
+}
+
+/// Sends a request and searches the answer for canaries.
+pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.expect("an answer");
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    canaries::assert_none(&text, "an answer");
+    Answer { status, text }
+}
+
+/// Asks until there is something, for `limit` at the most.
+pub async fn wait<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(started.elapsed() < limit, "waited {limit:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An account at the sandbox, of its own for each test.
+#[derive(Debug, Clone)]
+pub struct ShopAccount {
+    /// Its e-mail.
+    pub email: String,
+    /// Its password, a canary.
+    pub password: String,
+    /// Its TOTP secret, a canary.
+    pub totp_secret: Option<String>,
+}
+
+impl ShopAccount {
+    /// An account with a password only.
+    pub async fn new() -> Self {
+        Self::create(None).await
+    }
+
+    /// An account that asks for a TOTP code, too.
+    pub async fn with_totp() -> Self {
+        Self::create(Some(canaries::totp_secret())).await
+    }
+
+    async fn create(totp_secret: Option<String>) -> Self {
+        let account = Self {
+            email: format!("{}@sandbox.example", Uuid::new_v4().simple()),
+            password: canaries::password(),
+            totp_secret,
+        };
+        account.put(&account.password).await;
+        account
+    }
+
+    /// Makes the account at the shop, with this password.
+    pub async fn put(&self, password: &str) {
+        let body = json!({
+            "email": self.email,
+            "password": password,
+            "totp_secret": self.totp_secret,
+            "gift_balance_cents": 100_000_000,
+            "prime": true,
+        });
+        let request = http().post(format!("{}/admin/accounts", STACK.sandbox_url)).json(&body);
+        admin(request).await;
+    }
+
+    /// What a `retailer_credentials` object says of it.
+    pub fn credentials(&self) -> Value {
+        let mut credentials = json!({"email": self.email, "password": self.password});
+        if let Some(secret) = &self.totp_secret {
+            credentials["totp_2fa_key"] = json!(secret);
+        }
+        credentials
+    }
+
+    /// Tells the shop to behave badly towards it.
+    pub async fn behave(&self, step: &str, behaviour: Value) {
+        let body = json!({"email": self.email, "step": step, "behaviour": behaviour});
+        admin(http().put(format!("{}/admin/behaviours", STACK.sandbox_url)).json(&body)).await;
+    }
+
+    /// Tells the shop to behave again.
+    pub async fn behave_well(&self) {
+        let url = format!("{}/admin/behaviours?email={}", STACK.sandbox_url, self.email);
+        admin(http().delete(url)).await;
+    }
+
+    /// Every request the shop got for it, oldest first.
+    pub async fn journal(&self) -> Vec<Value> {
+        self.books("journal", "entries").await
+    }
+
+    /// Everything it bought, oldest first.
+    pub async fn ledger(&self) -> Vec<Value> {
+        self.books("ledger", "purchases").await
+    }
+
+    async fn books(&self, book: &str, list: &str) -> Vec<Value> {
+        let url = format!("{}/admin/{book}?email={}", STACK.sandbox_url, self.email);
+        let entries = admin(http().get(url)).await;
+        entries[list].as_array().cloned().expect("a list")
+    }
+}
+
+async fn admin(request: reqwest::RequestBuilder) -> Value {
+    send(request.header("x-admin-token", &STACK.sandbox_admin_token)).await.ok()
+}
+
+/// The shipping address of the v1 document.
+pub fn address() -> Value {
+    json!({
+        "first_name": "Tim",
+        "last_name": "Beaver",
+        "address_line1": "77 Massachusetts Avenue",
+        "address_line2": "",
+        "zip_code": "02139",
+        "city": "Cambridge",
+        "state": "MA",
+        "country": "US",
+        "phone_number": "5551230101",
+    })
+}
+
+/// A small order with `account`'s login inside.
+pub fn order(account: &ShopAccount) -> Value {
+    json!({
+        "retailer": "amazon",
+        "products": [{"product_id": "B0016NHH56", "quantity": 1}],
+        "max_price": 2300,
+        "shipping_address": address(),
+        "shipping_method": "cheapest",
+        "payment_method": {"use_gift": true},
+        "retailer_credentials": account.credentials(),
+    })
+}
+
+/// Calls a function as AWS would, and returns what it answered.
+pub async fn invoke(function: &str, payload: &Value) -> Value {
+    let url = format!("{}/2015-03-31/functions/{function}/invocations", STACK.lambda_url);
+    send(http().post(url).json(payload)).await.ok()
+}

@@ -1,0 +1,48 @@
+//! The stack's tables, read and written past the API: what a crash leaves behind, and what nobody may find there.
+
+use serde_json::{Value, json};
+
+use crate::{STACK, http};
+
+/// Every item of a table, by the table's name in the template, in DynamoDB's own JSON.
+pub async fn items(table: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut start = Value::Null;
+    loop {
+        let mut request = json!({"TableName": STACK.tables[table], "ConsistentRead": true});
+        if !start.is_null() {
+            request["ExclusiveStartKey"] = start;
+        }
+        let page = dynamodb("Scan", &request).await;
+        items.extend(page["Items"].as_array().cloned().unwrap_or_default());
+        start = page["LastEvaluatedKey"].clone();
+        if start.is_null() {
+            return items;
+        }
+    }
+}
+
+/// Writes an item, in DynamoDB's own JSON.
+pub async fn put(table: &str, item: &Value) {
+    dynamodb("PutItem", &json!({"TableName": STACK.tables[table], "Item": item})).await;
+}
+
+/// Calls DynamoDB. The emulator wants a signature but checks none.
+async fn dynamodb(operation: &str, body: &Value) -> Value {
+    let credential = "Credential=local/20260101/us-east-1/dynamodb/aws4_request";
+    let signature = format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=00");
+    let response = http()
+        .post(&STACK.dynamodb_url)
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-date", "20260101T000000Z")
+        .header("authorization", signature)
+        .body(body.to_string())
+        .send()
+        .await
+        .expect("an answer of DynamoDB");
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    assert!(status.is_success(), "{operation}: {status} {text}");
+    serde_json::from_str(&text).expect("JSON")
+}
