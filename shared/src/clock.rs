@@ -8,10 +8,11 @@ use serde::{Deserialize, Deserializer, Serializer};
 /// Where a function gets the time from.
 pub type Clock = fn() -> Timestamp;
 
-/// The time of day, UTC.
+/// The time of day, UTC, in whole milliseconds: what is stored and read back is then equal to what was made.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub fn system() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 /// `time` plus `duration`; the end of time if that lies beyond it.

@@ -525,7 +525,7 @@ impl Code {
             ),
             Self::MismatchingRetailer => row(
                 "mismatching_retailer",
-                StatusCode::OK,
+                StatusCode::BAD_REQUEST,
                 false,
                 No,
                 "The product or account belongs to another retailer than the one of the request.",
@@ -611,7 +611,7 @@ pub enum ApiError {
     #[error("{}", .0.message)]
     Refused(Refusal),
     /// No such thing, or not the caller's: both read the same.
-    #[error("no such {0}")]
+    #[error("There is no such {0}.")]
     NotFound(&'static str),
     /// Someone else changed it in between.
     #[error("{0}")]

@@ -21,9 +21,20 @@ pub enum Segment {
     Index(usize),
 }
 
+/// Which part of a request a field stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Its body.
+    Body,
+    /// Its query string.
+    Query,
+}
+
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldError {
+    /// Which part of the request it stands in.
+    pub place: Place,
     /// Where it stands in the body.
     pub path: Vec<Segment>,
     /// What is wrong, in words.
@@ -38,7 +49,12 @@ impl FieldError {
     /// A fault of the member `name` of the body itself.
     pub fn at(name: &str, kind: &'static str, message: impl Into<String>) -> Self {
         let path = name.split('.').map(|key| Segment::Key(key.to_owned())).collect();
-        Self { path, message: message.into(), kind, value: Value::Null }
+        Self { place: Place::Body, path, message: message.into(), kind, value: Value::Null }
+    }
+
+    /// A fault of the query parameter `name`.
+    pub fn in_query(name: &str, message: impl Into<String>) -> Self {
+        Self { place: Place::Query, ..Self::at(name, "value_error", message) }
     }
 
     /// A fault of the member `name` of what stands at `at`.
@@ -56,10 +72,12 @@ impl FieldError {
     /// The same, repeating `value` unless it may be a secret.
     #[must_use]
     pub fn with_value(mut self, value: Value) -> Self {
-        let secret = self.path.iter().any(|segment| match segment {
-            Segment::Key(key) => redact::may_hold_secrets(key),
-            Segment::Index(_) => false,
-        });
+        // A body that is a bare text may be a pasted password.
+        let secret = self.path.is_empty()
+            || self.path.iter().any(|segment| match segment {
+                Segment::Key(key) => redact::may_hold_secrets(key),
+                Segment::Index(_) => false,
+            });
         self.value =
             if secret || value.is_object() || value.is_array() { Value::Null } else { value };
         self
@@ -80,7 +98,11 @@ impl FieldError {
             Segment::Key(key) => json!(key),
             Segment::Index(index) => json!(index),
         };
-        std::iter::once(json!("body")).chain(self.path.iter().map(value)).collect()
+        let place = match self.place {
+            Place::Body => "body",
+            Place::Query => "query",
+        };
+        std::iter::once(json!(place)).chain(self.path.iter().map(value)).collect()
     }
 }
 
@@ -129,6 +151,7 @@ impl<U: Into<Unfit>> MergeWithError<U> for Faults {
     fn merge(all: Option<Self>, unfit: U, at: ValuePointerRef) -> ControlFlow<Self, Self> {
         let mut all = all.unwrap_or_default();
         all.0.push(FieldError {
+            place: Place::Body,
             path: path(at),
             message: unfit.into().0,
             kind: "value_error",
@@ -151,7 +174,13 @@ impl DeserializeError for Faults {
 }
 
 fn fault<V: IntoValue>(error: ErrorKind<V>, mut path: Vec<Segment>) -> FieldError {
-    let new = |path, message, kind| FieldError { path, message, kind, value: Value::Null };
+    let new = |path, message, kind| FieldError {
+        place: Place::Body,
+        path,
+        message,
+        kind,
+        value: Value::Null,
+    };
     match error {
         ErrorKind::MissingField { field } => {
             path.push(Segment::Key(field.to_owned()));

@@ -63,7 +63,7 @@ impl Request {
             return Ok(None);
         };
         let invalid = |_| {
-            let fault = FieldError::at(name, "value_error", "is not a valid value");
+            let fault = FieldError::in_query(name, "is not a valid value");
             ApiError::Invalid(vec![fault.with_value(text.into())])
         };
         text.parse().map(Some).map_err(invalid)
@@ -76,7 +76,7 @@ impl Request {
             return Ok(limit);
         }
         let message = format!("must be between 1 and {max}");
-        Err(ApiError::Invalid(vec![FieldError::at("limit", "value_error", message)]))
+        Err(ApiError::Invalid(vec![FieldError::in_query("limit", message)]))
     }
 
     /// The body as JSON, whatever its content type says: real clients send JSON as a form.

@@ -25,7 +25,7 @@ pub struct Id<K> {
 
 /// A text that is not an id of the wanted kind.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the id of {0}")]
+#[error("not a {0} id")]
 pub struct InvalidId(&'static str);
 
 impl<K: Kind> Id<K> {
@@ -70,25 +70,25 @@ pub enum Delivery {}
 
 impl Kind for Client {
     const PREFIX: &'static str = "cl_";
-    const NAME: &'static str = "a client";
+    const NAME: &'static str = "client";
 }
 
 /// `request_id`: 32 hexadecimal digits, as the v1 document shows them.
 impl Kind for Order {
     const PREFIX: &'static str = "";
-    const NAME: &'static str = "an order";
+    const NAME: &'static str = "order";
 }
 
 /// `short_id`: `zn_acct_a1b2c3d4`. Twelve digits instead of eight, since ids are also looked up across a client's history.
 impl Kind for Account {
     const PREFIX: &'static str = "zn_acct_";
-    const NAME: &'static str = "a managed account";
+    const NAME: &'static str = "managed account";
     const DIGITS: usize = 12;
 }
 
 impl Kind for Delivery {
     const PREFIX: &'static str = "msg_";
-    const NAME: &'static str = "a webhook delivery";
+    const NAME: &'static str = "webhook delivery";
 }
 
 /// A client's id.
@@ -154,7 +154,7 @@ mod tests {
         for text in
             ["", "cl_", "zn_acct_", "zn_acct_a1b2", "zn_acct_a1b2c3d4e5fg", "zn_acct_A1B2C3D4E5F6"]
         {
-            assert_eq!(text.parse::<AccountId>(), Err(InvalidId("a managed account")), "{text}");
+            assert_eq!(text.parse::<AccountId>(), Err(InvalidId("managed account")), "{text}");
         }
     }
 }

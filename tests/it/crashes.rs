@@ -94,9 +94,8 @@ async fn worker_of(id: &str) -> u64 {
     wait(Duration::from_secs(10), "the worker", async || {
         let url = format!("{}/_local/environments", STACK.lambda_url);
         let environments = send(http().get(url)).await.ok();
-        let works_on_it = |one: &&Value| {
-            one["state"] == "busy" && one["event"].as_str().is_some_and(|event| event.contains(id))
-        };
+        let works_on_it =
+            |one: &&Value| one["state"] == "busy" && one["messages"].to_string().contains(id);
         environments
             .as_array()
             .unwrap()

@@ -3,14 +3,21 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot go on fails"
 )]
 
+mod architecture;
+mod authn;
+mod bad_input;
+mod contract;
 mod crashes;
 mod idempotency;
 mod managed_accounts;
 mod orders;
+mod seeds;
 mod sweeper;
+mod template;
 mod turns;
 mod webhooks;

@@ -172,6 +172,25 @@ async fn a_shop_that_hangs_up_after_buying_is_believed_by_its_history() {
 }
 
 #[tokio::test]
+async fn one_purchase_does_not_count_for_two_equal_orders() {
+    let api = Api::first();
+    let account = ShopAccount::new().await;
+    // The first purchase is not in the history yet when the second worker looks what was there before.
+    account.behave("history", json!({"history_lag_ms": 2000})).await;
+    let first = api.ended(&api.order(&order(&account)).await).await;
+    account.behave("submit_before_commit", json!({"drop": true, "times": 1})).await;
+    let second = api.order(&order(&account)).await;
+    let second = api.ended_within(&second, Duration::from_secs(90)).await;
+    assert_eq!(first["_type"], "order_response", "{first}");
+    assert_eq!(
+        (&second["code"], &second["data"]["placed"]),
+        (&json!("internal_error"), &json!(false)),
+        "{second}"
+    );
+    assert_eq!(account.ledger().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_shop_that_is_down_for_a_moment_costs_only_time() {
     let api = Api::first();
     let account = ShopAccount::new().await;

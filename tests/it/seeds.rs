@@ -16,6 +16,9 @@ const CREATE_ACCOUNT_REFERENCE: &str =
     include_str!("../fixtures/seeds/create_managed_account_reference.json");
 const UPDATE_ACCOUNT: &str = include_str!("../fixtures/seeds/update_managed_account.json");
 
+/// What the web page shows in place of an e-mail.
+const HIDDEN_EMAIL: &str = "[email\u{a0}protected]";
+
 /// A type as the documents name it.
 #[derive(Debug, Clone, Copy)]
 enum Type {
@@ -44,7 +47,9 @@ impl Type {
             Self::Boolean => value.is_boolean(),
             Self::List => value.is_array(),
             Self::Object => value.is_object(),
-            Self::Uuid => text.is_some_and(|text| text.len() == 36 && Uuid::parse_str(text).is_ok()),
+            Self::Uuid => {
+                text.is_some_and(|text| text.len() == 36 && Uuid::parse_str(text).is_ok())
+            }
             Self::ShortId => text.is_some_and(|text| {
                 let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
                 text.starts_with("zn_acct_") && text.chars().all(plain)
@@ -53,7 +58,8 @@ impl Type {
             Self::Time => text.is_some_and(|text| {
                 let Some(time) = text.strip_suffix('Z') else { return false };
                 let (seconds, fraction) = time.split_once('.').unwrap_or((time, "0"));
-                shape(seconds) == "0000-00-00T00:00:00" && shape(fraction).trim_matches('0').is_empty()
+                shape(seconds) == "0000-00-00T00:00:00"
+                    && shape(fraction).trim_matches('0').is_empty()
             }),
         }
     }
@@ -77,7 +83,7 @@ fn assert_fields(value: &Value, fields: &[(&str, Type)]) {
 /// The placeholders of a v1 example filled in.
 fn fill(printed: &str, account: &ShopAccount, receiver: &Receiver) -> String {
     let mut text = printed
-        .replace("[email protected]", &account.email)
+        .replace(HIDDEN_EMAIL, &account.email)
         .replace("myRetailerPassword", &account.password)
         .replace("5555555555554444", canaries::CARD_NUMBER)
         .replace(
@@ -286,7 +292,8 @@ async fn merchant_order_ids_have_every_documented_attribute() {
             ("placed_at", Type::V1Time),
             ("tracking", Type::List),
             ("product_ids", Type::List),
-            ("tracking_url", Type::Text),
+            // "If available".
+            ("tracking_url", Type::TextOrNull),
             ("delivery_date", Type::Text),
         ],
     );
@@ -458,11 +465,8 @@ async fn a_failed_order_tells_the_older_name_of_the_webhook() {
 async fn the_retailer_credentials_object_signs_in() {
     let mut example = Example::new().await;
     example.account = ShopAccount::new().await;
-    let credentials = r#"{
-        "email": "[email protected]",
-        "password": "myRetailerPassword"
-    }"#;
-    let credentials = fill(credentials, &example.account, &example.receiver);
+    let credentials = format!(r#"{{"email": "{HIDDEN_EMAIL}", "password": "myRetailerPassword"}}"#);
+    let credentials = fill(&credentials, &example.account, &example.receiver);
     let mut body: Value = serde_json::from_str(&example.text).unwrap();
     body["retailer_credentials"] = serde_json::from_str(&credentials).unwrap();
     example.text = body.to_string();
@@ -542,7 +546,7 @@ async fn curl_account(method: Method, path: &str, text: Option<String>) -> Answe
 
 fn fill_account(printed: &str) -> String {
     let mut text = printed
-        .replace("[email protected]", &format!("{}@example.com", Uuid::new_v4().simple()))
+        .replace(HIDDEN_EMAIL, &format!("{}@example.com", Uuid::new_v4().simple()))
         .replace("your-amazon-password", &canaries::password())
         .replace("new-password", &canaries::password())
         .replace("YOUR_64_CHARACTER_SECRET_KEY", &canaries::totp_secret());
@@ -618,6 +622,22 @@ async fn the_guides_create_example_stores_an_account() {
     let account = create("/managed-accounts", CREATE_ACCOUNT).await;
     assert_eq!(account["email"], "your-amazon-email@example.com");
     delete("/managed-accounts", &account).await;
+}
+
+/// Whoever tries an example twice has two accounts for one login, perhaps with others in between.
+#[tokio::test]
+async fn the_guides_create_example_can_be_sent_twice() {
+    let path = "/managed-accounts";
+    let mut accounts = Vec::new();
+    for printed in [CREATE_ACCOUNT, CREATE_USERS_ACCOUNT, CREATE_ACCOUNT] {
+        accounts.push(create(path, printed).await);
+    }
+    let listed = curl_account(Method::GET, path, None).await.ok();
+    let credentials = listed["credentials"].as_array().unwrap();
+    for account in accounts {
+        assert!(credentials.iter().any(|one| one["short_id"] == account["short_id"]));
+        delete(path, &account).await;
+    }
 }
 
 #[tokio::test]

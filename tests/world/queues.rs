@@ -1,6 +1,7 @@
 //! The stack's queues, read past their workers.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{STACK, http};
 
@@ -19,6 +20,17 @@ pub async fn peek(queue_url: &str) -> Vec<String> {
             messages.iter().filter_map(|message| message["Body"].as_str().map(str::to_owned)),
         );
     }
+}
+
+/// Puts a message into a FIFO queue.
+pub async fn send_fifo(queue_url: &str, group: &str, body: &Value) {
+    let request = json!({
+        "QueueUrl": queue_url,
+        "MessageGroupId": group,
+        "MessageDeduplicationId": Uuid::new_v4().simple().to_string(),
+        "MessageBody": body.to_string(),
+    });
+    sqs("SendMessage", &request).await;
 }
 
 /// Calls SQS. The emulator checks no signature.

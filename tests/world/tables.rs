@@ -1,6 +1,7 @@
 //! The stack's tables, read and written past the API: what a crash leaves behind, and what nobody may find there.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{STACK, http};
 
@@ -23,8 +24,39 @@ pub async fn items(table: &str) -> Vec<Value> {
 }
 
 /// Writes an item, in DynamoDB's own JSON.
-pub async fn put(table: &str, item: &Value) {
+async fn put(table: &str, item: &Value) {
     dynamodb("PutItem", &json!({"TableName": STACK.tables[table], "Item": item})).await;
+}
+
+/// An order like the stored order `model`, but as it stands with `status` and no message in any queue; due at
+/// `due_at_ms`. Its id.
+pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
+    let id = Uuid::now_v7().simple().to_string();
+    let items = items("OrdersTable").await;
+    let is_model = |item: &&Value| item["sk"]["S"] == format!("ORDER#{model}");
+    let mut item = items.iter().find(is_model).cloned().expect("the model");
+    for (name, value) in [
+        ("sk", json!({"S": format!("ORDER#{id}")})),
+        ("id", json!({"S": id})),
+        ("status", json!({"S": status.to_string()})),
+        ("updates", json!({"L": []})),
+        ("dispatches", json!({"N": "1"})),
+        ("due_shard", json!({"S": "0"})),
+        ("due_at", json!({"N": due_at_ms.to_string()})),
+        ("version", json!({"N": "1"})),
+    ] {
+        item[name] = value;
+    }
+    put("OrdersTable", &item).await;
+    id
+}
+
+/// Whose an order is, as a message names its owner.
+pub async fn owner_of(order: &str) -> Value {
+    let items = items("OrdersTable").await;
+    let is_it = |item: &&Value| item["sk"]["S"] == format!("ORDER#{order}");
+    let item = items.iter().find(is_it).expect("the order");
+    json!({"client": item["owner"]["M"]["client"]["S"], "mode": item["owner"]["M"]["mode"]["S"]})
 }
 
 /// Calls DynamoDB. The emulator wants a signature but checks none.

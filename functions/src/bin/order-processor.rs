@@ -22,7 +22,7 @@ use spelter::{
 use url::Url;
 
 /// One step at the retailer takes no longer than this; the press of the button has a limit of its own.
-const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -336,6 +336,7 @@ impl<C: Connector> PlaceOrder<C> {
         let read_at = (self.now)();
         let since = marker.written_at.checked_sub(CLOCK_SKEW).unwrap_or(marker.written_at);
         let history = self.shop.history(&session, since).await?;
+        let history = self.progress.orders.unclaimed(&order.account, history).await?;
         Ok(reconcile::judge(marker, &history, self.shop.history_lag(), read_at))
     }
 

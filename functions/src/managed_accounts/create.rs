@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
+use serde_json::Value;
 use spelter::{
     accounts::{ManagedAccount, Owner, credentials::Secrets},
     aws::{
@@ -42,11 +43,8 @@ impl Endpoint for CreateManagedAccount {
 
     async fn handle(&self, owner: Owner, request: Request) -> Result<View, ApiError> {
         let body = fields::without_blanks(request.json()?);
-        let Fields { email, password, retailer, totp_secret, retailer_config } =
-            fields::read(body).map_err(ApiError::Invalid)?;
-        let email = email.ok_or_else(|| {
-            ApiError::Invalid(vec![FieldError::at("email", "missing", "is required")])
-        })?;
+        let Fields { email, password, retailer, totp_secret, retailer_config } = read(body)?;
+        let email = email.ok_or_else(|| ApiError::Invalid(vec![no_email()]))?;
         let now = (self.now)();
         let mut account = ManagedAccount {
             id: AccountId::new(Uuid::new_v4()),
@@ -75,4 +73,19 @@ impl Endpoint for CreateManagedAccount {
         self.accounts.insert(&account, sealed).await?;
         Ok(View::new(account, None, &self.mail_domain))
     }
+}
+
+/// Unlike in an update, the e-mail must be there; that is said together with whatever else is wrong.
+fn read(body: Value) -> Result<Fields, ApiError> {
+    let has_email = body.get("email").is_some();
+    fields::read(body).map_err(|mut faults| {
+        if !has_email {
+            faults.push(no_email());
+        }
+        ApiError::Invalid(faults)
+    })
+}
+
+fn no_email() -> FieldError {
+    FieldError::at("email", "missing", "is required")
 }

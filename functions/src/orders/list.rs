@@ -69,5 +69,5 @@ fn next_millisecond(time: Timestamp) -> Option<Timestamp> {
 }
 
 fn invalid(name: &str, message: String) -> ApiError {
-    ApiError::Invalid(vec![FieldError::at(name, "value_error", message)])
+    ApiError::Invalid(vec![FieldError::in_query(name, message)])
 }

@@ -15,12 +15,13 @@ use environment::{Environment, Served};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
+    num::NonZero,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{Notify, Semaphore, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
 use uuid::Uuid;
@@ -77,6 +78,8 @@ struct Shared {
     /// Becomes true when everything must end.
     ending: watch::Sender<bool>,
     registry: Mutex<BTreeMap<u64, View>>,
+    /// Who may start a process now.
+    starts: Semaphore,
     ids: AtomicU64,
 }
 
@@ -87,6 +90,8 @@ struct View {
     pid: Option<i32>,
     state: State,
     request_id: Option<String>,
+    /// What the queue messages say that it works on.
+    messages: Vec<String>,
 }
 
 /// What an environment is doing.
@@ -128,6 +133,7 @@ impl Lambdas {
             logs,
             ending: watch::Sender::new(false),
             registry: Mutex::default(),
+            starts: Semaphore::new(starts_at_once()),
             ids: AtomicU64::new(1),
         });
         let pools = functions
@@ -190,6 +196,7 @@ impl Lambdas {
                     "pid": view.pid,
                     "state": view.state.word(),
                     "request_id": view.request_id,
+                    "messages": view.messages,
                 })
             })
             .collect()
@@ -234,6 +241,8 @@ struct Pool {
     shared: Arc<Shared>,
     permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
+    /// Tells who waits for an environment that one has become idle.
+    freed: Notify,
     backoff: Mutex<Backoff>,
 }
 
@@ -255,6 +264,7 @@ impl Pool {
             shared,
             permits: Semaphore::new(ENVIRONMENTS_PER_FUNCTION),
             idle: Mutex::default(),
+            freed: Notify::new(),
             backoff: Mutex::new(Backoff { failures: 0, until: Instant::now() }),
         }
     }
@@ -287,6 +297,7 @@ impl Pool {
             match environment.serve(invocation).await {
                 Served::Ready => {
                     self.idle().push(Idle { environment, since: Instant::now() });
+                    self.freed.notify_one();
                     return;
                 }
                 Served::Dead => return,
@@ -296,19 +307,34 @@ impl Pool {
         }
     }
 
+    /// An environment that waits for work: one that becomes free, or a new one, whichever is first.
     async fn environment(&self, request_id: &str) -> Result<Environment, FunctionError> {
-        while let Some(mut idle) = { self.idle().pop() } {
-            if idle.environment.is_alive() {
-                return Ok(idle.environment);
-            }
-        }
         let until = self.backoff().until;
         sleep_until(until).await;
-        let started =
-            Environment::start(Arc::clone(&self.function), Arc::clone(&self.shared), request_id)
-                .await;
-        self.count_start(started.is_ok());
-        started
+        loop {
+            if let Some(environment) = self.take_idle() {
+                return Ok(environment);
+            }
+            tokio::select! {
+                () = self.freed.notified() => {}
+                slot = self.shared.starts.acquire() => {
+                    let (function, shared) = (Arc::clone(&self.function), Arc::clone(&self.shared));
+                    let started = Environment::start(function, shared, request_id).await;
+                    drop(slot);
+                    self.count_start(started.is_ok());
+                    return started;
+                }
+            }
+        }
+    }
+
+    fn take_idle(&self) -> Option<Environment> {
+        loop {
+            let mut idle = self.idle().pop()?;
+            if idle.environment.is_alive() {
+                return Some(idle.environment);
+            }
+        }
     }
 
     fn backoff(&self) -> MutexGuard<'_, Backoff> {
@@ -325,6 +351,12 @@ impl Pool {
         let wait = Duration::from_millis(100).saturating_mul(1 << backoff.failures.min(10));
         backoff.until = Instant::now() + wait.min(BACKOFF_LIMIT);
     }
+}
+
+/// How many processes may start at once. On AWS each has a machine of its own; here, dozens that
+/// start together would slow those that already serve somebody until they time out.
+fn starts_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).saturating_mul(4)
 }
 
 /// When an invocation that starts now is stopped, as the runtime is told.

@@ -280,6 +280,23 @@ impl Template {
             expires_by: expires_by.filter(|_| expires),
         })
     }
+
+    fn named(
+        &self,
+        scope: &Scope<'_>,
+        id: &str,
+        declared: &Value,
+        property: &str,
+    ) -> Result<Value, IntrinsicError> {
+        let given = declared.get("Properties").and_then(|properties| properties.get(property));
+        let given = match given {
+            Some(given) => scope.resolve(given)?,
+            None => None,
+        };
+        let fifo = declared.pointer("/Properties/FifoQueue").and_then(Value::as_bool);
+        let suffix = if fifo == Some(true) { ".fifo" } else { "" };
+        Ok(given.unwrap_or_else(|| json!(format!("{}{suffix}", self.physical_name(id)))))
+    }
 }
 
 impl Resources for Template {
@@ -328,25 +345,6 @@ impl Resources for Template {
             (Some(KEY), "Arn") => self.places.key_ids.get(id).map(|id| json!(key_arn(id))),
             _ => None,
         })
-    }
-}
-
-impl Template {
-    fn named(
-        &self,
-        scope: &Scope<'_>,
-        id: &str,
-        declared: &Value,
-        property: &str,
-    ) -> Result<Value, IntrinsicError> {
-        let given = declared.get("Properties").and_then(|properties| properties.get(property));
-        let given = match given {
-            Some(given) => scope.resolve(given)?,
-            None => None,
-        };
-        let fifo = declared.pointer("/Properties/FifoQueue").and_then(Value::as_bool);
-        let suffix = if fifo == Some(true) { ".fifo" } else { "" };
-        Ok(given.unwrap_or_else(|| json!(format!("{}{suffix}", self.physical_name(id)))))
     }
 }
 

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Up(up) => local::up(&up),
         Command::Down => local::down(),
-        Command::Test(test) => test::run(&test),
+        Command::Test(test) => return test::run(&test),
         Command::Client { command } => clients::run(&command),
     };
     match result {

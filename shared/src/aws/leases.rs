@@ -1,7 +1,7 @@
 //! Which job holds which retailer account. The queue already lets one job of an account run at a time; the lease
 //! holds when a message came back while its worker still ran, and its fencing token tells the two apart.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -150,11 +150,11 @@ impl Leases {
         accounts: &[AccountRef],
         now: Timestamp,
     ) -> Result<HashMap<AccountRef, Holder>, AwsError> {
+        let different: HashSet<_> = accounts.iter().collect();
+        let different: Vec<_> = different.into_iter().collect();
         let mut holders = HashMap::new();
-        for batch in accounts.chunks(BATCH) {
-            let mut wanted: Vec<Item> =
-                batch.iter().map(|one| key([("pk", one.to_string())])).collect();
-            wanted.dedup();
+        for batch in different.chunks(BATCH) {
+            let wanted = batch.iter().map(|one| key([("pk", one.to_string())])).collect();
             for stored in self.batch(wanted).await? {
                 if let (Some(job), Some(owner), true) =
                     (stored.job_id, stored.owner, stored.held_until > now)
@@ -166,20 +166,28 @@ impl Leases {
         Ok(holders)
     }
 
+    /// The items with these keys; what DynamoDB leaves for another call is asked for again.
     async fn batch(&self, wanted: Vec<Item>) -> Result<Vec<Stored>, AwsError> {
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(wanted))
             .build()
             .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
-        let output = self
-            .db
-            .batch_get_item()
-            .request_items(&self.table, keys)
-            .send()
-            .await
-            .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
-        let items = output.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
-        items.into_iter().map(read).collect()
+        let mut asked = HashMap::from([(self.table.clone(), keys)]);
+        let mut found = Vec::new();
+        while !asked.is_empty() {
+            let output = self
+                .db
+                .batch_get_item()
+                .set_request_items(Some(asked))
+                .send()
+                .await
+                .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
+            for item in output.responses.unwrap_or_default().into_values().flatten() {
+                found.push(read(item)?);
+            }
+            asked = output.unprocessed_keys.unwrap_or_default();
+        }
+        Ok(found)
     }
 
     /// For a transaction: nothing is written unless `lease` is still the newest one of its account.

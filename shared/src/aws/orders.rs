@@ -6,6 +6,10 @@
 //! | order | owner | `ORDER#<id>` |
 //! | idempotency record | owner | `IDEMPOTENCY#<hash of the key>` |
 //! | delivery | owner | `DELIVERY#<order>#<id>` |
+//! | claim | `CLAIM#<account>` | the retailer's order id |
+//!
+//! A claim says which of our orders a purchase in an account's history belongs to. Two equal orders in a row look
+//! alike there, and one purchase must not count for both.
 //!
 //! What something must still happen to also carries `due_shard` and `due_at`, and so shows in the index `due`.
 
@@ -35,7 +39,7 @@ use crate::{
     email::Email,
     id::{DeliveryId, OrderId},
     orders::{LoginSource, Order, Status, StatusUpdate},
-    retailers::{RetailerCode, Site},
+    retailers::{PastOrder, RetailerCode, Site},
     sealed::Sealed,
     webhooks::{Delivery, DeliveryState, Target},
 };
@@ -145,6 +149,13 @@ struct StoredIdempotency {
     sk: String,
     order: OrderId,
     fingerprint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredClaim {
+    pk: String,
+    sk: String,
+    order: OrderId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -266,8 +277,24 @@ impl Orders {
         Ok(orders)
     }
 
-    /// Writes a change and returns the order as it now stands; [`AwsError::Conflict`] if it is not as it was read, or
-    /// if the lease was lost.
+    /// Which of the purchases in an account's history belong to none of our orders yet.
+    pub async fn unclaimed(
+        &self,
+        account: &AccountRef,
+        history: Vec<PastOrder>,
+    ) -> Result<Vec<PastOrder>, AwsError> {
+        let mut unclaimed = Vec::new();
+        for past in history {
+            let key = key([("pk", claim_pk(account)), ("sk", past.merchant_order_id.clone())]);
+            if self.item(key).await?.is_none() {
+                unclaimed.push(past);
+            }
+        }
+        Ok(unclaimed)
+    }
+
+    /// Writes a change and returns the order as it now stands; [`AwsError::Conflict`] if it is not as it was read, if
+    /// the lease was lost, or if what it claims to have bought belongs to another order.
     pub async fn save(&self, change: Change<'_>) -> Result<Order, AwsError> {
         let Change { mut order, deliveries, lease, forget_card_code } = change;
         let read = order.version;
@@ -290,6 +317,11 @@ impl Orders {
         }
         if let Some(card_codes) = forget_card_code {
             writes.push(card_codes.delete(&order.id)?);
+        }
+        if let Status::Placed(placement) = &order.status {
+            for past in &placement.merchant_orders {
+                writes.push(self.put_new(&claim(&order, &past.merchant_order_id), "a claim")?);
+            }
         }
         self.transact(writes).await?;
         Ok(order)
@@ -440,6 +472,18 @@ fn delivery_sk(order: &OrderId, id: &DeliveryId) -> String {
 /// Clients choose their keys, so the key is hashed: any length, any characters.
 fn idempotency_sk(key: &str) -> String {
     format!("IDEMPOTENCY#{}", HEXLOWER.encode(&Sha256::digest(key)))
+}
+
+fn claim_pk(account: &AccountRef) -> String {
+    format!("CLAIM#{account}")
+}
+
+fn claim(order: &Order, merchant_order_id: &str) -> StoredClaim {
+    StoredClaim {
+        pk: claim_pk(&order.account),
+        sk: merchant_order_id.to_owned(),
+        order: order.id.clone(),
+    }
 }
 
 fn due_shard(id: &str) -> String {

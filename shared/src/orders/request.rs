@@ -128,6 +128,9 @@ struct Envelope {
     #[deserr(default, try_from(Option<Value>) = number_or_text -> Unfit)]
     #[expect(dead_code, reason = "checked here, read from the echo by the retailers that take it")]
     po_number: Option<Value>,
+    #[deserr(default, try_from(Option<Value>) = object -> Unfit)]
+    #[expect(dead_code, reason = "checked here, echoed as it was sent")]
+    client_notes: Option<Value>,
     #[deserr(default)]
     #[expect(dead_code, reason = "checked here, read from the echo by the retailers that take it")]
     affiliate_info: Option<AffiliateInfo>,
@@ -188,6 +191,13 @@ fn bounded_key(text: Option<String>) -> Result<Option<String>, Unfit> {
             Err(Unfit(format!("must not be longer than {MAX_IDEMPOTENCY_KEY_CHARS} characters")))
         }
         text => Ok(text),
+    }
+}
+
+fn object(value: Option<Value>) -> Result<Option<Value>, Unfit> {
+    match value {
+        None | Some(Value::Object(_)) => Ok(value),
+        Some(_) => Err(Unfit("must be an object".to_owned())),
     }
 }
 

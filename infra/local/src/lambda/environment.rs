@@ -104,7 +104,7 @@ impl Environment {
         let Invocation { request_id, payload, answer } = invocation;
         let started = Instant::now();
         let deadline = started + self.function.timeout;
-        self.show(State::Busy, Some(&request_id));
+        self.show(State::Busy, Some((&request_id, &payload)));
         child::signal_group(self.pid, Signal::CONT);
         if !self.deliver(&request_id, &payload) {
             return Served::Undelivered(Invocation { request_id, payload, answer });
@@ -262,12 +262,13 @@ impl Environment {
         self.shared.registry().remove(&self.id);
     }
 
-    fn show(&self, state: State, request_id: Option<&str>) {
+    fn show(&self, state: State, invocation: Option<(&str, &Bytes)>) {
         let view = View {
             function: self.function.name.clone(),
             pid: Some(self.pid.as_raw_nonzero().get()),
             state,
-            request_id: request_id.map(str::to_owned),
+            request_id: invocation.map(|(request_id, _)| request_id.to_owned()),
+            messages: invocation.map(|(_, payload)| messages(payload)).unwrap_or_default(),
         };
         self.shared.registry().insert(self.id, view);
     }
@@ -358,6 +359,14 @@ fn exit_reason(status: io::Result<ExitStatus>) -> String {
         },
         Err(error) => error.to_string(),
     }
+}
+
+/// What queue messages say that an invocation is about: by design ids, never secrets.
+fn messages(payload: &[u8]) -> Vec<String> {
+    let event: Value = serde_json::from_slice(payload).unwrap_or_default();
+    let records = event.get("Records").and_then(Value::as_array).map(Vec::as_slice);
+    let body = |record: &Value| record.get("body").and_then(Value::as_str).map(str::to_owned);
+    records.unwrap_or_default().iter().filter_map(body).collect()
 }
 
 async fn copy_lines(output: impl AsyncRead + Unpin, function: String, logs: Arc<Logs>) {
