@@ -77,9 +77,9 @@ impl Endpoint for CreateManagedAccount {
 
 /// Unlike in an update, the e-mail must be there; that is said together with whatever else is wrong.
 fn read(body: Value) -> Result<Fields, ApiError> {
-    let has_email = body.get("email").is_some();
+    let lacks_email = body.as_object().is_some_and(|members| !members.contains_key("email"));
     fields::read(body).map_err(|mut faults| {
-        if !has_email {
+        if lacks_email {
             faults.push(no_email());
         }
         ApiError::Invalid(faults)

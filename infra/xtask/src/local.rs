@@ -110,7 +110,7 @@ pub(crate) fn down() -> Result<()> {
 /// Builds the functions and what runs them. Always the same choice of packages: another one would
 /// have other features of their dependencies, and cargo would build those again.
 pub(crate) fn build() -> Result<()> {
-    let arguments = ["build", "--workspace", "--exclude", "tests", "--bins"];
+    let arguments = ["build", "--workspace", "--bins"];
     shell::run(Command::new(machine::cargo()).current_dir(machine::root()).args(arguments))
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn run(test: &Test) -> ExitCode {
         });
         report.phase("Dependencies", |_| deny());
         report.phase("Unit tests", |counts| {
-            count(cargo_command(&["test", "--workspace", "--exclude", "tests"]), counts)
+            count(cargo_command(&["test", "--workspace", "--lib", "--bins"]), counts)
         });
     }
     report.phase("Black-box tests", |counts| black_box(test.filter.as_deref(), counts));
@@ -140,7 +140,7 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let venv = python::environment(Tools::Ministack)?;
     local::build()?;
     // Built before the stack starts: the compiler would take the machine from it.
-    cargo(&["test", "--no-run", "--workspace", "--test", "it", "--test", "leaks"])?;
+    cargo(&["test", "--no-run", "--workspace", "--test", "*"])?;
     let place = Place::new("test");
     place.end()?;
     place.clear()?;
@@ -151,21 +151,27 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
         parameters: vec!["JobTimeoutSeconds=15".to_owned(), "JobVisibilitySeconds=17".to_owned()],
         ends_with_us: true,
     };
-    let (child, _) = place.start(&venv, &options)?;
-    let _guard = Guard::new(place.clone(), child);
-    let test = |target: &str| {
-        let mut command = cargo_command(&["test", "--workspace", "--test", target]);
-        command.env("SPELTER_STACK", place.description());
-        command
+    let start = || -> Result<Guard> {
+        let (child, _) = place.start(&venv, &options)?;
+        Ok(Guard::new(place.clone(), child))
     };
+    let mut test = |target: &str, filter: &[&str]| {
+        let mut command = cargo_command(&["test", "--workspace", "--test", target, "--"]);
+        command.args(filter).env("SPELTER_STACK", place.description());
+        count(command, counts)
+    };
+    let guard = start()?;
     if let Some(filter) = filter {
-        let mut tests = test("it");
-        tests.args(["--", filter]);
-        return count(tests, counts);
+        return test("it", &[filter]);
     }
-    let tests = count(test("it"), counts);
-    // Its verdict counts even if a test failed.
-    count(test("leaks"), counts).and(tests)
+    let tests = test("it", &[]);
+    // The other verdicts count even if a test failed.
+    let leaks = test("leaks", &[]);
+    let before = test("restart", &["before"]);
+    drop(guard);
+    let _guard = start()?;
+    let after = test("restart", &["after"]);
+    tests.and(leaks).and(before).and(after)
 }
 
 /// Checks licences, sources and bans, and the advisories where their database can be reached.
@@ -194,7 +200,8 @@ fn deny_program() -> Result<PathBuf> {
     }
     if !installed.is_file() {
         println!("   installing cargo-deny {DENY_VERSION}");
-        let mut install = cargo_command(&["install", "cargo-deny", "--locked", "--version"]);
+        let mut install =
+            cargo_command(&["install", "cargo-deny", "--locked", "--debug", "--version"]);
         shell::run(install.arg(DENY_VERSION).arg("--root").arg(&tools))?;
     }
     Ok(installed)
