@@ -14,7 +14,8 @@ use serde_json::Value;
 use spelter::{
     accounts::credentials::bounded,
     email::Email,
-    fields::{Faults, Unfit},
+    error::ApiError,
+    fields::{Faults, FieldError, Unfit},
     retailers::RetailerCode,
     totp::TotpSecret,
 };
@@ -57,18 +58,16 @@ fn some_totp(text: Option<String>) -> Result<Option<TotpSecret>, Unfit> {
 fn some_config(value: Option<Value>) -> Result<Option<BTreeMap<String, Value>>, Unfit> {
     match value {
         None => Ok(None),
-        Some(Value::Object(members)) => {
-            if Value::Object(members.clone()).to_string().len() > MAX_CONFIG_BYTES {
-                return Err(Unfit(format!("must not be larger than {MAX_CONFIG_BYTES} bytes")));
-            }
-            Ok(Some(members.into_iter().collect()))
-        }
+        Some(Value::Object(members)) => Ok(Some(members.into_iter().collect())),
         Some(_) => Err(Unfit("must be an object".to_owned())),
     }
 }
 
 /// Merged key by key; a key set to null is deleted.
-fn merge(config: &mut BTreeMap<String, Value>, changes: BTreeMap<String, Value>) {
+fn merge(
+    config: &mut BTreeMap<String, Value>,
+    changes: BTreeMap<String, Value>,
+) -> Result<(), ApiError> {
     for (key, value) in changes {
         if value.is_null() {
             config.remove(&key);
@@ -76,6 +75,12 @@ fn merge(config: &mut BTreeMap<String, Value>, changes: BTreeMap<String, Value>)
             config.insert(key, value);
         }
     }
+    let bytes: usize = config.iter().map(|(key, value)| key.len() + value.to_string().len()).sum();
+    if bytes <= MAX_CONFIG_BYTES {
+        return Ok(());
+    }
+    let message = format!("must not be larger than {MAX_CONFIG_BYTES} bytes");
+    Err(ApiError::Invalid(vec![FieldError::at("retailer_config", "value_error", message)]))
 }
 
 #[cfg(test)]
@@ -88,7 +93,15 @@ mod tests {
     fn a_merge_sets_keeps_and_deletes() {
         let map = |value: Value| some_config(Some(value)).unwrap().unwrap();
         let mut config = map(json!({"keep": 1, "change": 1, "delete": 1}));
-        merge(&mut config, map(json!({"change": 2, "delete": null, "new": [3]})));
+        merge(&mut config, map(json!({"change": 2, "delete": null, "new": [3]}))).unwrap();
         assert_eq!(config, map(json!({"keep": 1, "change": 2, "new": [3]})));
+    }
+
+    #[test]
+    fn many_small_changes_do_not_make_a_large_config() {
+        let part = |name: &str| BTreeMap::from([(name.to_owned(), json!("x".repeat(10_000)))]);
+        let mut config = BTreeMap::new();
+        assert!(merge(&mut config, part("a")).is_ok());
+        assert!(merge(&mut config, part("b")).is_err());
     }
 }

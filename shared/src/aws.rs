@@ -11,16 +11,20 @@ pub mod orders;
 pub mod queue;
 pub mod vault;
 
-use std::{collections::HashMap, fmt::Display};
+use std::{collections::HashMap, fmt::Display, time::Duration};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use backon::ExponentialBuilder;
 
 use crate::error::{ApiError, BoxError};
+
+/// Far above what AWS takes, far below what a function has.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;
@@ -28,7 +32,13 @@ pub type Item = HashMap<String, AttributeValue>;
 /// The configuration every client of this process is made from: one HTTP client, one set of credentials.
 pub async fn config() -> SdkConfig {
     let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(https).load().await
+    // A frozen function thaws with connections that nobody answers on any more.
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .timeout_config(timeouts)
+        .load()
+        .await
 }
 
 /// A call to AWS that did not do what it should.
@@ -67,6 +77,15 @@ impl From<AwsError> for ApiError {
             AwsError::Corrupt(..) => Self::Internal(error.into()),
         }
     }
+}
+
+/// How long a meeting with another transaction is waited for: two seconds in all, well below a function's time.
+fn meeting_retries() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_millis(400))
+        .with_max_times(8)
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {

@@ -365,7 +365,7 @@ impl Code {
             Self::ManualReviewRequired => row(
                 "manual_review_required",
                 StatusCode::OK,
-                true,
+                false,
                 Unknown,
                 "This order is under manual review – please check back later for the status of this order.",
             ),
@@ -435,7 +435,7 @@ impl Code {
             Self::RequestProcessing => row(
                 "request_processing",
                 StatusCode::OK,
-                true,
+                false,
                 Unknown,
                 "Request is currently processing and will complete soon.",
             ),
@@ -477,7 +477,7 @@ impl Code {
             Self::AttemptingToCancel => row(
                 "attempting_to_cancel",
                 StatusCode::OK,
-                true,
+                false,
                 Yes,
                 "The retailer is attempting to cancel the order.",
             ),
@@ -620,7 +620,9 @@ pub enum ApiError {
     #[error("the body must not be larger than {0} bytes")]
     TooLarge(usize),
     /// Something we depend on is down.
-    #[error("temporarily unavailable, try again")]
+    #[error(
+        "Temporarily unavailable. Repeat a POST only with an idempotency_key: it may have been done."
+    )]
     Unavailable(#[source] BoxError),
     /// A bug of ours.
     #[error("internal error")]
@@ -658,7 +660,7 @@ impl ApiError {
             },
             Self::Refused(refusal) => both(refusal.code, refusal.code.row().status, "bad_request"),
             Self::NotFound(_) => both(Code::InvalidRequestId, S::NOT_FOUND, "not_found"),
-            Self::Conflict(_) => both(Code::InvalidRequest, S::CONFLICT, "already_exists"),
+            Self::Conflict(_) => both(Code::InvalidRequest, S::CONFLICT, "bad_request"),
             Self::TooLarge(_) => both(Code::InvalidRequest, S::PAYLOAD_TOO_LARGE, "bad_request"),
             Self::Unavailable(_) => {
                 both(Code::InternalError, S::SERVICE_UNAVAILABLE, "service_unavailable")
@@ -696,6 +698,13 @@ mod tests {
         for code in Code::ALL {
             assert_eq!(json!(code), json!(code.as_str()));
         }
+    }
+
+    #[test]
+    fn nothing_that_may_have_cost_money_is_to_be_tried_again() {
+        let dangerous =
+            |code: &Code| code.row().retryable && code.row().money_moved != MoneyMoved::No;
+        assert_eq!(Code::ALL.into_iter().find(dangerous), None);
     }
 
     #[test]

@@ -115,14 +115,21 @@ pub fn read<T: Deserr<Faults>>(body: Value) -> Result<T, Vec<FieldError>> {
     deserr::deserialize::<T, _, Faults>(body).map_err(|faults| faults.0)
 }
 
-/// `body` without members that are null or an empty string: some clients send those for what they leave out.
+/// `body` without members that are null, an empty string, or an object of nothing but those: some clients send that for
+/// what they leave out.
 #[must_use]
 pub fn without_blanks(body: Value) -> Value {
     match body {
         Value::Object(members) => members
             .into_iter()
-            .filter(|(_, value)| !value.is_null() && value.as_str() != Some(""))
-            .map(|(key, value)| (key, without_blanks(value)))
+            .filter_map(|(key, value)| {
+                let had_members = value.as_object().is_some_and(|members| !members.is_empty());
+                let value = without_blanks(value);
+                let is_blank = value.is_null()
+                    || value.as_str() == Some("")
+                    || had_members && value.as_object().is_some_and(serde_json::Map::is_empty);
+                (!is_blank).then_some((key, value))
+            })
             .collect(),
         Value::Array(items) => items.into_iter().map(without_blanks).collect(),
         other => other,

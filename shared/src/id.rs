@@ -55,7 +55,7 @@ impl<K: Kind> FromStr for Id<K> {
     }
 }
 
-/// Declares the kinds below; each is an empty type that only names something.
+/// A client of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {}
 /// An order request.

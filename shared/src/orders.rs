@@ -8,12 +8,13 @@ pub mod shipping;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     accounts::{AccountRef, Owner},
+    clock,
     email::Email,
-    error::Refusal,
+    error::{Code, Refusal},
     id::{AccountId, OrderId},
     retailers::{AccountStatus, CartLine, PastOrder, RetailerCode, Review, Site},
     sealed::Sealed,
@@ -242,10 +243,31 @@ pub struct StatusUpdate {
     pub success: Option<bool>,
 }
 
+/// Stands for an account that is not the client's to know.
+const INTERNAL_ACCOUNT: &str = "internal";
+
 /// Updates beyond these are left out, oldest first: an order that is tried again and again must still fit its item.
 const MAX_UPDATES: usize = 50;
 
 impl Order {
+    /// The account that buys, as the client may know it.
+    pub fn shown_account(&self) -> &str {
+        match &self.login {
+            LoginSource::Account { owner, .. } if *owner != self.owner => INTERNAL_ACCOUNT,
+            LoginSource::Order | LoginSource::Account { .. } => self.email.as_str(),
+        }
+    }
+
+    /// How the order ends when nobody can find out what became of `marker`: with what a person needs to look.
+    pub fn probably_placed(&self, marker: &Marker, candidates: &[PastOrder]) -> Refusal {
+        let ids: Vec<_> = candidates.iter().map(|past| &past.merchant_order_id).collect();
+        Refusal::new(Code::OrderProbablyPlaced).with(json!({
+            "look_at": self.shown_account(),
+            "since": clock::v1_text(marker.written_at),
+            "candidates": ids,
+        }))
+    }
+
     /// The order after `event` at `now`, and which webhooks that calls for.
     pub fn on(
         mut self,
@@ -293,10 +315,8 @@ fn update(status: &Status, at: Timestamp) -> StatusUpdate {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::{error::Code, money::Cents};
+    use crate::money::Cents;
 
     pub(crate) fn review() -> Review {
         Review {
@@ -416,6 +436,32 @@ pub(crate) mod tests {
         assert!(
             Status::Working(attempt(Step::SignedIn)).on(Event::Reach(Step::CartFilled)).is_ok()
         );
+    }
+
+    /// As orders under way are stored. A field that is added must have a default, or they could not be read any more.
+    const STORED: [&str; 6] = [
+        r#"{"state":"queued"}"#,
+        r#"{"state":"working","number":2,"fence":3,"step":"cart_filled"}"#,
+        r#"{"state":"submitting","attempt":1,"fence":2,"written_at":1,"deadline":2,"review":{"checkout_id":"c",
+            "subtotal":1,"shipping":0,"tax":0,"total":1,"gift_certificate":null,"product_subtotals":[["P",1]],
+            "currency":"USD","delivery_dates":[["P","2026-01-01"]]},"lines":[{"product_id":"P","offer_id":"O",
+            "quantity":1}],"zip_code":"02139","known_orders":["1"],"account_status":{"prime":true,"fresh":false,
+            "business":false,"charity":null}}"#,
+        r#"{"state":"placed","review":{"checkout_id":"c","subtotal":1,"shipping":0,"tax":0,"total":1,
+            "gift_certificate":1,"product_subtotals":[],"currency":"USD","delivery_dates":[]},"merchant_orders":[{
+            "merchant_order_id":"1","placed_at":1,"products":[["P",1]],"total":1,"zip_code":"02139",
+            "tracking_url":null}],"account_status":{"prime":true,"fresh":false,"business":false,"charity":null}}"#,
+        r#"{"state":"failed","code":"internal_error","message":"m","data":{}}"#,
+        r#"{"state":"probably_placed","code":"order_probably_placed","message":"m","data":{}}"#,
+    ];
+
+    #[test]
+    fn orders_that_were_stored_before_can_still_be_read() {
+        let letters: String = STORED
+            .iter()
+            .map(|stored| letter(&serde_json::from_str(stored).expect(stored)))
+            .collect();
+        assert_eq!(letters, "QWSPF?");
     }
 
     #[test]

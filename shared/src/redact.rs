@@ -3,13 +3,12 @@
 use serde_json::Value;
 
 /// Members that are removed wherever they stand. Spelled as clients spell them, in lower case.
-const SECRETS: [&str; 15] = [
+const SECRETS: [&str; 14] = [
     "password",
     "totp_2fa_key",
     "totp_secret",
     "totp_key",
     "verification_code",
-    "number",
     "card_number",
     "security_code",
     "cvv",
@@ -21,13 +20,27 @@ const SECRETS: [&str; 15] = [
     "cookies",
 ];
 
-/// Members whose whole value may be a secret when it is of the wrong type.
-const CONTAINERS: [&str; 2] = ["retailer_credentials", "payment_method"];
+/// Objects that hold secrets under names we may not know: of these only the listed members are kept.
+const CONTAINERS: [(&str, &[&str]); 2] = [
+    ("retailer_credentials", &["email"]),
+    (
+        "payment_method",
+        &[
+            "name_on_card",
+            "expiration_month",
+            "expiration_year",
+            "use_gift",
+            "use_account_payment_defaults",
+            "is_virtual_card",
+            "reuse",
+        ],
+    ),
+];
 
 /// Whether a value under `key` must not be repeated in an error.
 pub fn may_hold_secrets(key: &str) -> bool {
     let key = key.to_lowercase();
-    SECRETS.contains(&key.as_str()) || CONTAINERS.contains(&key.as_str())
+    SECRETS.contains(&key.as_str()) || CONTAINERS.iter().any(|(name, _)| *name == key)
 }
 
 /// The `request` echo: the body without passwords, keys, card numbers, codes and tokens, and without the password
@@ -38,35 +51,39 @@ pub fn echo(body: Value) -> Value {
 }
 
 fn echo_below(parent: &str, value: Value) -> Value {
-    let keeps = |key: &str| {
-        let key = key.to_lowercase();
-        // "number" is a secret of a card only: other numbers are the client's business.
-        !SECRETS.contains(&key.as_str()) || (key == "number" && parent != "payment_method")
-    };
+    if parent == "client_notes" {
+        return value;
+    }
     match value {
-        Value::Object(members) if parent != "client_notes" => members
+        Value::Object(members) => members
             .into_iter()
-            .filter(|(key, _)| keeps(key))
+            .filter(|(key, value)| is_kept(parent, &key.to_lowercase(), value))
             .map(|(key, value)| {
-                let value = echo_below(&key, value);
+                let below = if parent == "webhooks" { "webhooks" } else { &key.to_lowercase() };
+                let value = echo_below(below, value);
                 (key, value)
             })
             .collect(),
-        Value::Array(items) if parent != "client_notes" => {
-            items.into_iter().map(|item| echo_below(parent, item)).collect()
-        }
-        Value::String(text) => Value::String(without_userinfo(text)),
+        Value::Array(items) => items.into_iter().map(|item| echo_below(parent, item)).collect(),
+        Value::String(text) if parent == "webhooks" => Value::String(without_userinfo(text)),
         other => other,
     }
 }
 
-fn without_userinfo(text: String) -> String {
-    if !text.contains("://") || !text.contains('@') {
-        return text;
+fn is_kept(parent: &str, key: &str, value: &Value) -> bool {
+    if let Some((_, kept)) = CONTAINERS.iter().find(|(name, _)| *name == parent) {
+        return kept.contains(&key) && !value.is_object() && !value.is_array();
     }
-    let Ok(mut url) = url::Url::parse(&text) else {
-        return text;
-    };
+    !(SECRETS.contains(&key) || key == "number" && is_card_number(value))
+}
+
+fn is_card_number(value: &Value) -> bool {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    (12..=19).contains(&text.chars().filter(char::is_ascii_digit).count())
+}
+
+fn without_userinfo(text: String) -> String {
+    let Ok(mut url) = url::Url::parse(&text) else { return text };
     if url.password().is_none() && url.username().is_empty() {
         return text;
     }
@@ -103,12 +120,29 @@ mod tests {
     }
 
     #[test]
+    fn secrets_under_other_names_go_too() {
+        let body = json!({
+            "Payment_Method": {"card": {"number": "4111111111111111"}, "cvv2": "123", "use_gift": false},
+            "retailer_credentials": {"email": "a@b.co", "passwd": "p", "totp": "k"},
+            "card": {"number": "4111-1111-1111-1111", "keep": 1},
+        });
+        let kept = json!({
+            "Payment_Method": {"use_gift": false},
+            "retailer_credentials": {"email": "a@b.co"},
+            "card": {"keep": 1},
+        });
+        assert_eq!(echo(body), kept);
+    }
+
+    #[test]
     fn a_webhooks_user_and_password_go_but_its_query_stays() {
-        let body = json!({"webhooks": {"order_placed": ["https://me:pass@example.com/a?uuid=1"]}});
-        assert_eq!(
-            echo(body),
-            json!({"webhooks": {"order_placed": ["https://example.com/a?uuid=1"]}})
-        );
-        assert_eq!(echo(json!("mail me at a@b.co")), json!("mail me at a@b.co"));
+        for url in ["https://me:pass@example.com/a?uuid=1", "https:me:pass@example.com/a?uuid=1"] {
+            let body = json!({"webhooks": {"order_placed": [url]}, "gift_message": "me:x@b.co"});
+            let kept = json!({
+                "webhooks": {"order_placed": ["https://example.com/a?uuid=1"]},
+                "gift_message": "me:x@b.co",
+            });
+            assert_eq!(echo(body), kept);
+        }
     }
 }

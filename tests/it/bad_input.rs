@@ -269,7 +269,8 @@ async fn a_missing_field_of_an_order_is_named() {
     ];
     let marker = marker();
     let mut good = good_order(&marker);
-    good["affiliate_info"] = json!({"tag": "yourtag-20"});
+    // With one member only, blanking it would leave the whole object out.
+    good["affiliate_info"] = json!({"tag": "yourtag-20", "other": "x"});
     good["products"] = json!([{"product_id": "A"}, {"product_id": "B"}, {"product_id": "C"}]);
     let case = |field: &&str| {
         let mut body = good.clone();

@@ -145,6 +145,25 @@ async fn a_deleted_account_is_gone_and_its_waiting_orders_fail() {
 }
 
 #[tokio::test]
+async fn an_order_does_not_follow_its_account_to_another_email() {
+    let api = Api::first();
+    let (account, other) = (ShopAccount::new().await, ShopAccount::new().await);
+    let stored = create(&api, &body(&account, Some("amazon"))).await;
+    account.behave("review", json!({"delay_ms": 1500, "times": 1})).await;
+    let first = api.order(&order_with(&account, &stored)).await;
+    let second = api.order(&order_with(&account, &stored)).await;
+    wait(Duration::from_secs(20), "the first order to be worked on", async || {
+        account.journal().await.iter().any(|entry| entry["kind"] == "review").then_some(())
+    })
+    .await;
+    // The second order waits in the first account's turn; it must not buy with the other account out of turn.
+    update(&api, &stored, &json!({"email": other.email, "password": other.password})).await;
+    assert_eq!(api.ended(&first).await["_type"], "order_response");
+    assert_eq!(api.ended(&second).await["code"], "account_login_failed");
+    assert!(other.journal().await.is_empty());
+}
+
+#[tokio::test]
 async fn the_lock_shows_the_owner_which_order_holds_the_account() {
     let api = Api::first();
     let account = ShopAccount::new().await;

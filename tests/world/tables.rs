@@ -41,7 +41,7 @@ pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
         ("status", json!({"S": status.to_string()})),
         ("updates", json!({"L": []})),
         ("dispatches", json!({"N": "1"})),
-        ("due_shard", json!({"S": "0"})),
+        ("due_shard", json!({"S": "order-0"})),
         ("due_at", json!({"N": due_at_ms.to_string()})),
         ("version", json!({"N": "1"})),
     ] {

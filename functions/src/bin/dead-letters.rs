@@ -2,7 +2,7 @@
 
 use functions::{jobs::end_dead_order::EndDeadOrder, orders::progress::Progress};
 use spelter::{
-    aws::{self, card_codes::CardCodes, orders::Orders, queue::Webhooks},
+    aws::{self, card_codes::CardCodes, leases::Leases, orders::Orders, queue::Webhooks},
     clock,
     config::required,
     sqs, telemetry,
@@ -19,6 +19,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
             now: clock::system,
         },
+        leases: Leases::new(&aws, required("LEASES_TABLE")?),
+        now: clock::system,
     })
     .await
 }

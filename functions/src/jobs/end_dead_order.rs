@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use spelter::{
-    aws::queue::JobMessage,
-    clock,
+    aws::{leases::Leases, queue::JobMessage},
+    clock::{self, Clock},
     error::{BoxError, Code, Refusal},
     orders::{Event, Order, Status},
     sqs::{Job, Outcome, Received},
@@ -19,6 +18,10 @@ use crate::orders::progress::Progress;
 pub struct EndDeadOrder {
     /// The orders.
     pub progress: Progress,
+    /// Who holds an account.
+    pub leases: Leases,
+    /// The time.
+    pub now: Clock,
 }
 
 impl Job for EndDeadOrder {
@@ -29,17 +32,21 @@ impl Job for EndDeadOrder {
         let Some(order) = self.progress.orders.get(&owner, &id).await? else {
             return Err(format!("no order {id}").into());
         };
-        let Some(event) = last_event(&order) else {
-            return Ok(Outcome::Done);
-        };
+        let Some(event) = last_event(&order) else { return Ok(Outcome::Done) };
+        let holders =
+            self.leases.holders(std::slice::from_ref(&order.account), (self.now)()).await?;
+        if let Some(holder) = holders.values().find(|holder| holder.job == id) {
+            // Another message of the same order is being worked on; what its worker finds out counts more.
+            return Ok(Outcome::Later(clock::until(holder.until, (self.now)())));
+        }
         tracing::error!(order.id = %id, "{id} ended from the dead-letter queue");
         self.progress.advance(order, event, None).await?;
         Ok(Outcome::Done)
     }
 
-    /// Nothing here asks for it.
+    /// The queue's own time is as good.
     async fn postpone(&self, _: &str, _: Duration) -> Result<(), BoxError> {
-        Err("dead letters are not postponed".into())
+        Ok(())
     }
 }
 
@@ -50,10 +57,7 @@ fn last_event(order: &Order) -> Option<Event> {
             let text = "The order could not be worked on. Nothing was bought, and it is safe to order again.";
             Some(Event::Refuse(Refusal::new(Code::InternalError).saying(text)))
         }
-        Status::Submitting(marker) => {
-            let data = json!({"look_at": order.email, "since": clock::v1_text(marker.written_at)});
-            Some(Event::GiveUp(Refusal::new(Code::OrderProbablyPlaced).with(data)))
-        }
+        Status::Submitting(marker) => Some(Event::GiveUp(order.probably_placed(marker, &[]))),
         Status::Placed(_) | Status::Failed(_) | Status::ProbablyPlaced(_) => None,
     }
 }

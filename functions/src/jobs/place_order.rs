@@ -4,12 +4,15 @@
 //! afresh with an emptied cart. Once the marker is written "buy" is never pressed again: from there a worker only
 //! reads the retailer's own history.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
 use spelter::{
-    accounts::credentials::{Login, Secrets},
+    accounts::{
+        AccountRef,
+        credentials::{Login, Secrets},
+    },
     aws::{
         AwsError,
         accounts::{self, Accounts},
@@ -27,7 +30,7 @@ use spelter::{
         reconcile::{self, CLOCK_SKEW, Verdict},
         selection, shipping,
     },
-    retailers::{Card, CartLine, Checkout, Connector, Review, StepError, SubmitError},
+    retailers::{Card, CartLine, Checkout, Connector, PastOrder, Review, StepError, SubmitError},
     sqs::{Job, Outcome, Received},
 };
 
@@ -125,80 +128,49 @@ impl<C: Connector> PlaceOrder<C> {
 
     async fn attempt(
         &self,
-        order: Order,
+        mut order: Order,
         lease: &Lease,
         deadline: Timestamp,
     ) -> Result<Outcome, BoxError> {
         let number = order.status.next_attempt();
         if number > MAX_ATTEMPTS {
-            let text = format!(
-                "The retailer could not be reached in {MAX_ATTEMPTS} attempts. Nothing was bought."
-            );
+            let text = format!("The order failed in {MAX_ATTEMPTS} attempts. Nothing was bought.");
             let refusal = Refusal::new(Code::InternalError).saying(text);
             return self.end(order, Event::Refuse(refusal), lease).await;
         }
-        let start = Event::Start(Attempt { number, fence: lease.fence, step: Step::Started });
-        let order = match self.advance(order, start, lease).await {
-            Ok(order) => order,
-            Err(stop) => return self.stopped(None, stop, lease, number).await,
-        };
-        let (order, ready) = self.prepare(order, lease, deadline).await;
-        match ready {
-            Ok(ready) => self.submit(order, ready, lease, deadline).await,
-            Err(stop) => self.stopped(Some(order), stop, lease, number).await,
-        }
-    }
-
-    async fn stopped(
-        &self,
-        order: Option<Order>,
-        stop: Stop,
-        lease: &Lease,
-        attempt: u32,
-    ) -> Result<Outcome, BoxError> {
-        match (stop, order) {
-            (Stop::Refused(refusal), Some(order)) => {
-                self.end(order, Event::Refuse(refusal), lease).await
-            }
-            (Stop::Refused(_) | Stop::Lost, _) => Ok(Outcome::Later(FIRST_RETRY)),
-            (Stop::Unavailable(error), _) => {
-                let wait = FIRST_RETRY * 2_u32.saturating_pow(attempt.saturating_sub(1));
-                tracing::warn!(
-                    error = chain(&*error),
-                    attempt,
-                    "attempt {attempt} stopped; again in {wait:?}"
-                );
+        match self.buy(&mut order, number, lease, deadline).await {
+            Ok(outcome) => Ok(outcome),
+            Err(Stop::Refused(refusal)) => self.end(order, Event::Refuse(refusal), lease).await,
+            Err(Stop::Lost) => Ok(Outcome::Later(FIRST_RETRY)),
+            Err(Stop::Unavailable(error)) => {
+                let wait = FIRST_RETRY * 2_u32.saturating_pow(number.saturating_sub(1));
+                let (id, error) = (&order.id, chain(&*error));
+                tracing::warn!(order.id = %id, error, "attempt {number} of {id} stopped; again in {wait:?}");
                 Ok(Outcome::Later(wait))
             }
         }
     }
 
-    /// Everything up to the button. Returns the order as last written, whatever happened.
-    async fn prepare(
-        &self,
-        mut order: Order,
-        lease: &Lease,
-        deadline: Timestamp,
-    ) -> (Order, Result<(C::Session, Marker), Stop>) {
-        let ready = self.prepare_on(&mut order, lease, deadline).await;
-        (order, ready)
-    }
-
-    async fn prepare_on(
+    /// One attempt. `order` is always as it was last written, so that what stops the attempt can be written, too.
+    async fn buy(
         &self,
         order: &mut Order,
+        number: u32,
         lease: &Lease,
         deadline: Timestamp,
-    ) -> Result<(C::Session, Marker), Stop> {
+    ) -> Result<Outcome, Stop> {
+        let start = Attempt { number, fence: lease.fence, step: Step::Started };
+        self.advance(order, Event::Start(start), lease).await?;
         let purchase = purchase(order)?;
-        let (login, card) = self.secrets(order).await?;
+        let login = self.login(order).await?;
+        let card = self.card(order).await?;
         let session = self.shop.sign_in(&login, (self.now)()).await?;
-        *order = self.advance(order.clone(), Event::Reach(Step::SignedIn), lease).await?;
+        self.advance(order, Event::Reach(Step::SignedIn), lease).await?;
 
         let account_status = self.shop.account_status(&session).await?;
         let lines = self.choose_offers(&session, &purchase).await?;
         self.shop.fill_cart(&session, &lines).await?;
-        *order = self.advance(order.clone(), Event::Reach(Step::CartFilled), lease).await?;
+        self.advance(order, Event::Reach(Step::CartFilled), lease).await?;
 
         let options = self.shop.shipping_options(&session, &purchase.shipping_address).await?;
         let option = shipping::choose(&options, purchase.shipping()).map_err(Stop::Refused)?;
@@ -213,13 +185,12 @@ impl<C: Connector> PlaceOrder<C> {
             promo_codes: &purchase.promo_codes,
         };
         let review = self.shop.review(&session, &checkout).await?;
-        accept(&review, &purchase).map_err(Stop::Refused)?;
+        accept(&review, &lines, &purchase)?;
 
         let written_at = (self.now)();
-        let since = written_at.checked_sub(CLOCK_SKEW * 2).unwrap_or(written_at);
-        let known = self.shop.history(&session, since).await?;
+        let known = self.shop.history(&session, window_start(written_at)).await?;
         let marker = Marker {
-            attempt: order.status.next_attempt().saturating_sub(1),
+            attempt: number,
             fence: lease.fence,
             written_at,
             deadline,
@@ -229,7 +200,7 @@ impl<C: Connector> PlaceOrder<C> {
             known_orders: known.into_iter().map(|past| past.merchant_order_id).collect(),
             account_status,
         };
-        Ok((session, marker))
+        self.submit(order, &session, marker, lease).await
     }
 
     async fn choose_offers(
@@ -263,26 +234,21 @@ impl<C: Connector> PlaceOrder<C> {
     /// Writes the marker, then presses the button, once.
     async fn submit(
         &self,
-        order: Order,
-        (session, marker): (C::Session, Marker),
+        order: &mut Order,
+        session: &C::Session,
+        marker: Marker,
         lease: &Lease,
-        deadline: Timestamp,
-    ) -> Result<Outcome, BoxError> {
-        let attempt = marker.attempt;
-        if self.patience(deadline) < MIN_SUBMIT_TIME {
-            let stop = Stop::Unavailable("too little time was left to submit".into());
-            return self.stopped(Some(order), stop, lease, attempt).await;
+    ) -> Result<Outcome, Stop> {
+        if self.patience(&marker) < MIN_SUBMIT_TIME {
+            return Err(Stop::Unavailable("too little time was left to submit".into()));
         }
-        let order = match self.advance(order, Event::Press(marker.clone()), lease).await {
-            Ok(order) => order,
-            Err(stop) => return self.stopped(None, stop, lease, attempt).await,
-        };
-        let patience = self.patience(deadline);
+        self.advance(order, Event::Press(marker.clone()), lease).await?;
+        let patience = self.patience(&marker);
         let event = if patience.is_zero() {
             // Held up for so long that a purchase could fall after the deadline. Nothing was sent.
             Event::Refuse(not_placed())
         } else {
-            match self.shop.submit(&session, &marker.review, patience).await {
+            match self.shop.submit(session, &marker.review, patience).await {
                 Ok(past) => Event::Confirm(placement(&marker, vec![past])),
                 Err(SubmitError::Refused(refusal)) => refused_at_submit(refusal),
                 Err(SubmitError::NotSent(error)) => {
@@ -295,12 +261,13 @@ impl<C: Connector> PlaceOrder<C> {
                 }
             }
         };
-        self.end(order, event, lease).await
+        // From here only the history counts: whatever goes wrong now, the next delivery looks there.
+        self.end(order.clone(), event, lease).await.map_err(Stop::Unavailable)
     }
 
     /// What the retailer's answer may take.
-    fn patience(&self, deadline: Timestamp) -> Duration {
-        clock::until(deadline, (self.now)()).saturating_sub(WRITE_TIME)
+    fn patience(&self, marker: &Marker) -> Duration {
+        clock::until(marker.deadline, (self.now)()).saturating_sub(WRITE_TIME)
     }
 
     /// Finds out what became of a press of the button.
@@ -317,25 +284,18 @@ impl<C: Connector> PlaceOrder<C> {
             Ok(Verdict::NotPlaced) => self.end(order, Event::Refuse(not_placed()), lease).await,
             Ok(Verdict::TooEarly(again)) => Ok(Outcome::Later(clock::until(again, (self.now)()))),
             Ok(Verdict::Ambiguous(found)) => {
-                let ids: Vec<_> = found.into_iter().map(|past| past.merchant_order_id).collect();
-                let data = json!({"candidates": ids, "look_at": order.email, "since": clock::v1_text(marker.written_at)});
-                self.end(
-                    order,
-                    Event::GiveUp(Refusal::new(Code::OrderProbablyPlaced).with(data)),
-                    lease,
-                )
-                .await
+                let refusal = order.probably_placed(marker, &found);
+                self.end(order, Event::GiveUp(refusal), lease).await
             }
             Err(error) => self.look_again(order, marker, lease, error).await,
         }
     }
 
     async fn look(&self, order: &Order, marker: &Marker) -> Result<Verdict, BoxError> {
-        let (login, _) = self.secrets(order).await.map_err(into_error)?;
+        let login = self.login(order).await.map_err(into_error)?;
         let session = self.shop.sign_in(&login, (self.now)()).await?;
         let read_at = (self.now)();
-        let since = marker.written_at.checked_sub(CLOCK_SKEW).unwrap_or(marker.written_at);
-        let history = self.shop.history(&session, since).await?;
+        let history = self.shop.history(&session, window_start(marker.written_at)).await?;
         let history = self.progress.orders.unclaimed(&order.account, history).await?;
         Ok(reconcile::judge(marker, &history, self.shop.history_lag(), read_at))
     }
@@ -354,9 +314,8 @@ impl<C: Connector> PlaceOrder<C> {
         if waited < reconcile::PATIENCE {
             return Ok(Outcome::Later(waited.max(FIRST_LOOK)));
         }
-        let data = json!({"look_at": order.email, "since": clock::v1_text(marker.written_at)});
-        self.end(order, Event::GiveUp(Refusal::new(Code::OrderProbablyPlaced).with(data)), lease)
-            .await
+        let refusal = order.probably_placed(marker, &[]);
+        self.end(order, Event::GiveUp(refusal), lease).await
     }
 
     async fn end(&self, order: Order, event: Event, lease: &Lease) -> Result<Outcome, BoxError> {
@@ -371,62 +330,60 @@ impl<C: Connector> PlaceOrder<C> {
         }
     }
 
-    async fn advance(&self, order: Order, event: Event, lease: &Lease) -> Result<Order, Stop> {
-        match self.progress.advance(order, event, Some((&self.leases, lease))).await {
-            Ok(order) => Ok(order),
+    async fn advance(&self, order: &mut Order, event: Event, lease: &Lease) -> Result<(), Stop> {
+        match self.progress.advance(order.clone(), event, Some((&self.leases, lease))).await {
+            Ok(written) => {
+                *order = written;
+                Ok(())
+            }
             Err(ProgressError::Lost) => Err(Stop::Lost),
             Err(error) => Err(Stop::Unavailable(error.into())),
         }
     }
 
-    /// The login that signs in, and the card that pays.
-    async fn secrets(&self, order: &Order) -> Result<(Login, Option<Card>), Stop> {
-        let own = match &order.secrets {
-            Some(sealed) => {
-                self.open(&secrets_context(&order.owner, &order.id, "order"), sealed).await?
-            }
-            None => Secrets::default(),
-        };
-        let number = own.card_number.clone();
+    /// The login that signs in.
+    async fn login(&self, order: &Order) -> Result<Login, Stop> {
         let (email, secrets) = match &order.login {
-            LoginSource::Order => (order.email.clone(), own),
+            LoginSource::Order => (order.email.clone(), self.own_secrets(order).await?),
             LoginSource::Account { owner, id } => {
                 let found = self.accounts.get(owner, id).await?;
                 let (account, sealed) =
                     found.ok_or_else(|| no_login("The managed account was deleted."))?;
+                if AccountRef::new(order.site, &account.email_hash) != order.account {
+                    // Another retailer account by now, with a lock and a history of its own.
+                    return Err(no_login("The managed account has another e-mail now."));
+                }
                 let sealed =
                     sealed.ok_or_else(|| no_login("The managed account has no password."))?;
-                (account.email, self.open(&accounts::secrets_context(owner, id), &sealed).await?)
+                let context = accounts::secrets_context(owner, id);
+                (account.email, self.vault.open_secrets(&context, &sealed).await?)
             }
         };
-        let login = secrets.login(email).ok_or_else(|| no_login("The account has no password."))?;
-        Ok((login, self.card(order, number).await?))
+        secrets.login(email).ok_or_else(|| no_login("The account has no password."))
     }
 
-    async fn card(
-        &self,
-        order: &Order,
-        number: Option<secrecy::SecretString>,
-    ) -> Result<Option<Card>, Stop> {
-        let Some(number) = number else {
+    /// The card that pays, if one came with the order.
+    async fn card(&self, order: &Order) -> Result<Option<Card>, Stop> {
+        if !order.has_card_code {
             return Ok(None);
-        };
-        let Some(sealed) = self.progress.card_codes.get(&order.id).await? else {
+        }
+        let number = self.own_secrets(order).await?.card_number;
+        let sealed = self.progress.card_codes.get(&order.id).await?;
+        let (Some(number), Some(sealed)) = (number, sealed) else {
             return Err(Stop::Refused(Refusal::new(Code::InvalidSecurityCode)));
         };
         let context = secrets_context(&order.owner, &order.id, "card_code");
         let code = self.vault.open(&context, &sealed).await?;
-        let code = String::from_utf8(code).map_err(|error| Stop::Unavailable(error.into()))?;
+        let code = String::from_utf8(code)
+            .map_err(|_| Stop::Unavailable("a stored card code is no text".into()))?;
         Ok(Some(Card { number, security_code: code.into() }))
     }
 
-    async fn open(
-        &self,
-        context: &spelter::aws::vault::Context,
-        sealed: &spelter::sealed::Sealed,
-    ) -> Result<Secrets, Stop> {
-        let bytes = self.vault.open(context, sealed).await?;
-        Secrets::from_bytes(&bytes).map_err(|error| Stop::Unavailable(error.into()))
+    /// The secrets that came with the order.
+    async fn own_secrets(&self, order: &Order) -> Result<Secrets, Stop> {
+        let Some(sealed) = &order.secrets else { return Ok(Secrets::default()) };
+        let context = secrets_context(&order.owner, &order.id, "order");
+        Ok(self.vault.open_secrets(&context, sealed).await?)
     }
 }
 
@@ -437,8 +394,18 @@ fn purchase(order: &Order) -> Result<Purchase, Stop> {
         .map_err(|_| Stop::Unavailable("a stored request does not read back".into()))
 }
 
-/// Whether the final figures are what the client agreed to.
-fn accept(review: &Review, purchase: &Purchase) -> Result<(), Refusal> {
+/// Whether the final figures are what was chosen and what the client agreed to.
+fn accept(review: &Review, lines: &[CartLine], purchase: &Purchase) -> Result<(), Stop> {
+    let reviewed: BTreeSet<_> =
+        review.product_subtotals.iter().map(|(product, _)| product).collect();
+    let chosen: BTreeSet<_> = lines.iter().map(|line| &line.product_id).collect();
+    if reviewed != chosen {
+        return Err(Stop::Unavailable("the cart holds something else than was put in".into()));
+    }
+    within_agreement(review, purchase).map_err(Stop::Refused)
+}
+
+fn within_agreement(review: &Review, purchase: &Purchase) -> Result<(), Refusal> {
     if !review.rejected_promo_codes.is_empty() && !purchase.ignore_invalid_promo_code {
         let data = json!({"promo_codes": review.rejected_promo_codes});
         return Err(Refusal::new(Code::InvalidPromoCode).with(data));
@@ -460,7 +427,12 @@ fn accept(review: &Review, purchase: &Purchase) -> Result<(), Refusal> {
     }
 }
 
-fn placement(marker: &Marker, merchant_orders: Vec<spelter::retailers::PastOrder>) -> Placement {
+/// From when on the history is read for an order whose marker is of `written_at`: the same before the press and after.
+fn window_start(written_at: Timestamp) -> Timestamp {
+    written_at.checked_sub(reconcile::HISTORY_WINDOW).unwrap_or(written_at)
+}
+
+fn placement(marker: &Marker, merchant_orders: Vec<PastOrder>) -> Placement {
     Placement {
         review: marker.review.clone(),
         merchant_orders,

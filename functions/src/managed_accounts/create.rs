@@ -62,14 +62,10 @@ impl Endpoint for CreateManagedAccount {
             last_used_at: None,
             version: 1,
         };
-        merge(&mut account.retailer_config, retailer_config.unwrap_or_default());
+        merge(&mut account.retailer_config, retailer_config.unwrap_or_default())?;
         let secrets = Secrets { password, totp: totp_secret, ..Secrets::default() };
-        let sealed = if secrets.is_empty() {
-            None
-        } else {
-            let bytes = secrets.to_bytes().map_err(|error| ApiError::Internal(error.into()))?;
-            Some(self.vault.seal(&secrets_context(&account.owner, &account.id), &bytes).await?)
-        };
+        let context = secrets_context(&account.owner, &account.id);
+        let sealed = self.vault.seal_secrets(&context, &secrets).await?;
         self.accounts.insert(&account, sealed).await?;
         Ok(View::new(account, None, &self.mail_domain))
     }

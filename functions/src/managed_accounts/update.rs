@@ -63,7 +63,7 @@ impl Endpoint for UpdateManagedAccount {
             account.email = email;
         }
         account.retailer = if nulls.retailer { None } else { retailer.or(account.retailer) };
-        merge(&mut account.retailer_config, retailer_config.unwrap_or_default());
+        merge(&mut account.retailer_config, retailer_config.unwrap_or_default())?;
         let context = secrets_context(&owner, &id);
         let secrets = Change { password, totp_secret, nulls };
         let (sealed, has) = self.change_secrets(&context, sealed, secrets).await?;
@@ -92,18 +92,13 @@ impl UpdateManagedAccount {
             return Ok((sealed, None));
         }
         let mut secrets = match &sealed {
-            Some(sealed) => Secrets::from_bytes(&self.vault.open(context, sealed).await?)
-                .map_err(|error| ApiError::Internal(error.into()))?,
+            Some(sealed) => self.vault.open_secrets(context, sealed).await?,
             None => Secrets::default(),
         };
         secrets.password = if nulls.password { None } else { password.or(secrets.password) };
         secrets.totp = if nulls.totp_secret { None } else { totp_secret.or(secrets.totp) };
         let has = Some((secrets.password.is_some(), secrets.totp.is_some()));
-        if secrets.is_empty() {
-            return Ok((None, has));
-        }
-        let bytes = secrets.to_bytes().map_err(|error| ApiError::Internal(error.into()))?;
-        Ok((Some(self.vault.seal(context, &bytes).await?), has))
+        Ok((self.vault.seal_secrets(context, &secrets).await?, has))
     }
 }
 

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
 use spelter::{
-    accounts::{self, AccountRef, ManagedAccount, Owner, credentials::Secrets},
+    accounts::{self, AccountRef, ManagedAccount, Owner},
     aws::{
         accounts::Accounts,
         card_codes::CardCodes,
@@ -34,7 +34,7 @@ use spelter::{
     redact,
     retailers::{RetailerCode, Site},
     sealed::Sealed,
-    webhooks::{Subscription, Target, Webhooks},
+    webhooks::{Subscription, Target},
 };
 use uuid::{Timestamp as UuidTime, Uuid};
 
@@ -117,7 +117,8 @@ impl CreateOrder {
         let now = (self.now)();
         let id = OrderId::new(sortable(now));
         let buyer = self.buyer(&owner, inline_email, account_id, purchase.retailer, site).await?;
-        let secrets = self.seal(&owner, &id, &secrets).await?;
+        let context = secrets_context(&owner, &id, "order");
+        let secrets = self.vault.seal_secrets(&context, &secrets).await?;
         let card_code = match card_code {
             Some(code) => {
                 let context = secrets_context(&owner, &id, "card_code");
@@ -206,27 +207,14 @@ impl CreateOrder {
         Ok(Some(chosen.clone()))
     }
 
-    async fn seal(
-        &self,
-        owner: &Owner,
-        id: &OrderId,
-        secrets: &Secrets,
-    ) -> Result<Option<Sealed>, ApiError> {
-        if secrets.is_empty() {
-            return Ok(None);
-        }
-        let bytes = secrets.to_bytes().map_err(|error| ApiError::Internal(error.into()))?;
-        Ok(Some(self.vault.seal(&secrets_context(owner, id, "order"), &bytes).await?))
-    }
-
     async fn targets(
         &self,
         owner: &Owner,
         id: &OrderId,
-        webhooks: Webhooks,
+        webhooks: Vec<Subscription>,
     ) -> Result<Vec<Target>, ApiError> {
         let mut targets = Vec::new();
-        for Subscription { kind, url, userinfo } in webhooks.subscriptions() {
+        for Subscription { kind, url, userinfo } in webhooks {
             let userinfo = match userinfo {
                 Some(secret) => {
                     let context = secrets_context(owner, id, "webhook");

@@ -121,7 +121,7 @@ fn merchant_order(order: &Order, review: &Review, past: &PastOrder) -> Value {
     json!({
         "merchant_order_id": merchant_order_id,
         "merchant": order.retailer,
-        "account": order.email,
+        "account": order.shown_account(),
         "placed_at": v1_text(*placed_at),
         "tracking": [],
         "product_ids": products.iter().map(|(product_id, _)| product_id).collect::<Vec<_>>(),

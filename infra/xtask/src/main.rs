@@ -7,6 +7,7 @@ mod clients;
 mod local;
 mod machine;
 mod python;
+mod sam;
 mod shell;
 mod stack;
 mod test;
@@ -29,6 +30,8 @@ enum Command {
     Down,
     /// Run everything CI runs.
     Test(test::Test),
+    /// Print what `sam local --env-vars` needs to use the local stack.
+    SamEnv,
     /// Manage the clients who may call the API.
     Client {
         #[command(subcommand)]
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Up(up) => local::up(&up),
         Command::Down => local::down(),
+        Command::SamEnv => sam::print_environment(),
         Command::Test(test) => return test::run(&test),
         Command::Client { command } => clients::run(&command),
     };

@@ -57,18 +57,22 @@ impl Secrets {
     }
 
     /// The bundle as it was decrypted.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        use serde::de::Error;
-        let bundle: Bundle = serde_json::from_slice(bytes)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedSecrets> {
+        let bundle: Bundle = serde_json::from_slice(bytes).map_err(|_| MalformedSecrets)?;
         let totp = bundle.totp.map(|text| text.parse()).transpose();
         Ok(Self {
             password: bundle.password.map(Into::into),
-            totp: totp.map_err(|_| serde_json::Error::custom("stored TOTP secret"))?,
+            totp: totp.map_err(|_: Unfit| MalformedSecrets)?,
             verification_code: bundle.verification_code.map(Into::into),
             card_number: bundle.card_number.map(Into::into),
         })
     }
 }
+
+/// An opened bundle that cannot be read. It says no more: a parser's words would quote the secret.
+#[derive(Debug, thiserror::Error)]
+#[error("an opened bundle of secrets cannot be read")]
+pub struct MalformedSecrets;
 
 /// A secret of a length that fits its bundle into one KMS call (4,096 bytes).
 pub fn bounded(text: String) -> Result<SecretString, Unfit> {

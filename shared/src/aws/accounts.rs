@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, ReturnValue},
+    error::SdkError,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,11 +103,17 @@ impl Accounts {
             .set_item(Some(item))
             .condition_expression(condition)
             .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match sent.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+        match sent.map_err(SdkError::into_service_error) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_conditional_check_failed_exception() => Err(AwsError::Conflict),
+            Err(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let stands = failed.item.map(read).transpose()?;
+                // The SDK repeats a call whose answer was lost, and then meets what it wrote itself.
+                let is_ours = stands.is_some_and(|(stands, _)| stands == *account);
+                if is_ours { Ok(()) } else { Err(AwsError::Conflict) }
+            }
             Err(error) => Err(AwsError::Call("dynamodb:PutItem", error.into())),
         }
     }
@@ -179,7 +187,7 @@ impl Accounts {
             .expression_attribute_values(":now", number(now.as_millisecond()))
             .send()
             .await;
-        match sent.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+        match sent.map_err(SdkError::into_service_error) {
             Ok(_) => Ok(()),
             // Deleted in between: the order finds that out at its turn.
             Err(error) if error.is_conditional_check_failed_exception() => Ok(()),

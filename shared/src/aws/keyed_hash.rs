@@ -46,6 +46,7 @@ impl KeyedHash {
             .send()
             .await
             .map_err(AwsError::call("kms:GenerateMac"))?;
-        Ok(HEXLOWER.encode(&mac.mac.map(Blob::into_inner).unwrap_or_default()))
+        let mac = mac.mac.ok_or_else(|| AwsError::Corrupt("a KMS answer", "no MAC".into()))?;
+        Ok(HEXLOWER.encode(mac.as_ref()))
     }
 }

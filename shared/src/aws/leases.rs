@@ -6,12 +6,20 @@ use std::collections::{HashMap, HashSet};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, ConditionCheck, KeysAndAttributes, ReturnValue, TransactWriteItem},
+    error::SdkError,
+    operation::update_item::{
+        UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder,
+    },
+    types::{
+        AttributeValue, ConditionCheck, KeysAndAttributes, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    },
 };
+use backon::Retryable;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{AwsError, Item, key, number, text};
+use super::{AwsError, Item, key, meeting_retries, number, text};
 use crate::{
     accounts::{AccountRef, Owner},
     clock,
@@ -86,7 +94,7 @@ impl Leases {
     ) -> Result<Acquired, AwsError> {
         let owner =
             serde_dynamo::to_attribute_value(owner).map_err(AwsError::corrupt("a lease"))?;
-        let sent = self
+        let update = self
             .db
             .update_item()
             .table_name(&self.table)
@@ -103,29 +111,23 @@ impl Leases {
             .expression_attribute_values(":now", number(now.as_millisecond()))
             .expression_attribute_values(":until", number(until.as_millisecond()))
             .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(
-                aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
-            )
-            .send()
-            .await;
-        match sent {
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match send(update).await {
             Ok(output) => {
                 let stored = read(output.attributes.unwrap_or_default())?;
                 Ok(Acquired::Held(Lease { account: stored.pk, fence: stored.fence }))
             }
-            Err(error) => match error.into_service_error() {
-                aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(held) => {
-                    let until = held.item.map(read).transpose()?.map_or(until, |stored| stored.held_until);
-                    Ok(Acquired::Busy(until))
-                }
-                other => Err(AwsError::Call("dynamodb:UpdateItem", other.into())),
-            },
+            Err(UpdateItemError::ConditionalCheckFailedException(held)) => {
+                let held = held.item.map(read).transpose()?;
+                Ok(Acquired::Busy(held.map_or(until, |stored| stored.held_until)))
+            }
+            Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
         }
     }
 
     /// Gives the account back, unless somebody else holds it by now.
     pub async fn release(&self, lease: &Lease) -> Result<(), AwsError> {
-        let sent = self
+        let update = self
             .db
             .update_item()
             .table_name(&self.table)
@@ -134,10 +136,8 @@ impl Leases {
             .condition_expression("fence = :fence")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":never", number(0))
-            .expression_attribute_values(":fence", number(lease.fence))
-            .send()
-            .await;
-        match sent.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+            .expression_attribute_values(":fence", number(lease.fence));
+        match send(update).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
             Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
@@ -201,6 +201,12 @@ impl Leases {
             .map_err(AwsError::call("dynamodb:TransactWriteItems"))?;
         Ok(TransactWriteItem::builder().condition_check(check).build())
     }
+}
+
+/// Sends an update. A worker's transaction that checks the lease at this moment is waited for.
+async fn send(update: UpdateItemFluentBuilder) -> Result<UpdateItemOutput, UpdateItemError> {
+    let send = || async { update.clone().send().await.map_err(SdkError::into_service_error) };
+    send.retry(meeting_retries()).when(UpdateItemError::is_transaction_conflict_exception).await
 }
 
 fn read(item: Item) -> Result<Stored, AwsError> {

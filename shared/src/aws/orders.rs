@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{CancellationReason, Put, TransactWriteItem},
 };
-use backon::{ExponentialBuilder, Retryable};
+use backon::Retryable;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,13 +30,14 @@ use super::{
     card_codes::CardCodes,
     key,
     leases::{Lease, Leases},
-    number, text,
+    meeting_retries, number, text,
     vault::Context,
 };
 use crate::{
     accounts::{AccountRef, Owner},
     clock,
     email::Email,
+    error::chain,
     id::{DeliveryId, OrderId},
     orders::{LoginSource, Order, Status, StatusUpdate},
     retailers::{PastOrder, RetailerCode, Site},
@@ -113,6 +114,8 @@ pub struct Page {
 
 /// In how many partitions of the index what is due is spread.
 const DUE_SHARDS: u32 = 4;
+const ORDER_SHARDS: &str = "order";
+const DELIVERY_SHARDS: &str = "delivery";
 
 #[derive(Serialize, Deserialize)]
 struct StoredOrder {
@@ -240,6 +243,12 @@ impl Orders {
 
     /// Orders of `owner`, newest first.
     pub async fn list(&self, owner: &Owner, page: &Page) -> Result<Vec<Order>, AwsError> {
+        if let (Some(from), Some(before)) = (page.from, page.before)
+            && from > before
+        {
+            // DynamoDB refuses such a range.
+            return Ok(Vec::new());
+        }
         let bound = |time: Option<Timestamp>, or: &str| {
             // Ids begin with the milliseconds of their UUIDv7.
             let hex = time.map(|time| format!("{:012x}", time.as_millisecond().max(0)));
@@ -345,7 +354,7 @@ impl Orders {
         delivery.version = read.saturating_add(1);
         let item = serde_dynamo::to_item(stored_delivery(&delivery))
             .map_err(AwsError::corrupt("a delivery"))?;
-        let names = remove_when_absent(&item);
+        let names = due_clause(&item);
         let state = item.get("state").cloned().ok_or(AwsError::Conflict)?;
         let mut update = self
             .db
@@ -374,21 +383,28 @@ impl Orders {
     /// What is due at `now`, at most `limit` of each shard, the longest overdue first.
     pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<Due>, AwsError> {
         let mut found = Vec::new();
-        for shard in 0..DUE_SHARDS {
+        // Orders first, and apart from deliveries: a receiver that hangs must not hide an order from the sweeper.
+        let shards = |kind| (0..DUE_SHARDS).map(move |shard| format!("{kind}-{shard}"));
+        for shard in shards(ORDER_SHARDS).chain(shards(DELIVERY_SHARDS)) {
             let output = self
                 .db
                 .query()
                 .table_name(&self.table)
                 .index_name("due")
                 .key_condition_expression("due_shard = :shard AND due_at <= :now")
-                .expression_attribute_values(":shard", text(shard.to_string()))
+                .expression_attribute_values(":shard", text(shard))
                 .expression_attribute_values(":now", number(now.as_millisecond()))
                 .limit(limit)
                 .send()
                 .await
                 .map_err(AwsError::call("dynamodb:Query"))?;
             for item in output.items.unwrap_or_default() {
-                found.push(read_due(&item)?);
+                match read_due(&item) {
+                    Ok(due) => found.push(due),
+                    Err(error) => {
+                        tracing::error!(error = chain(&error), "something due is skipped");
+                    }
+                }
             }
         }
         Ok(found)
@@ -434,7 +450,7 @@ impl Orders {
             sent.map(drop).map_err(aws_sdk_dynamodb::error::SdkError::into_service_error)
         };
         let written = send
-            .retry(ExponentialBuilder::default().with_jitter().with_max_times(5))
+            .retry(meeting_retries())
             .when(|error| refused_because(error, "TransactionConflict"))
             .await;
         written.map_err(|error| {
@@ -457,7 +473,7 @@ fn refused_because(error: &TransactWriteItemsError, reason: &str) -> bool {
     }
 }
 
-fn remove_when_absent(item: &Item) -> &'static str {
+fn due_clause(item: &Item) -> &'static str {
     if item.contains_key("due_at") { ", due_at = :due_at" } else { " REMOVE due_at, due_shard" }
 }
 
@@ -486,9 +502,9 @@ fn claim(order: &Order, merchant_order_id: &str) -> StoredClaim {
     }
 }
 
-fn due_shard(id: &str) -> String {
+fn due_shard(kind: &str, id: &str) -> String {
     let digit = id.chars().next_back().and_then(|digit| digit.to_digit(16)).unwrap_or_default();
-    (digit % DUE_SHARDS).to_string()
+    format!("{kind}-{}", digit % DUE_SHARDS)
 }
 
 fn stored_idempotency(order: &Order, idempotency: &Idempotency) -> StoredIdempotency {
@@ -519,7 +535,7 @@ fn stored_order(order: &Order, version: u64) -> Result<StoredOrder, AwsError> {
         status: serde_json::to_string(&order.status).map_err(json("an order"))?,
         updates: order.updates.clone(),
         dispatches: order.dispatches,
-        due_shard: order.due_at.map(|_| due_shard(order.id.as_str())),
+        due_shard: order.due_at.map(|_| due_shard(ORDER_SHARDS, order.id.as_str())),
         due_at: order.due_at.map(Timestamp::as_millisecond),
         created_at: order.created_at,
         version,
@@ -566,7 +582,7 @@ fn stored_delivery(delivery: &Delivery) -> StoredDelivery {
         target: delivery.target.clone(),
         body: delivery.body.clone(),
         state: delivery.state.clone(),
-        due_shard: due_at.map(|_| due_shard(delivery.id.as_str())),
+        due_shard: due_at.map(|_| due_shard(DELIVERY_SHARDS, delivery.id.as_str())),
         due_at,
         created_at: delivery.created_at,
         version: delivery.version,

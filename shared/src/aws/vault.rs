@@ -7,7 +7,7 @@ use aws_sdk_kms::{Client, primitives::Blob};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::AwsError;
-use crate::sealed::Sealed;
+use crate::{accounts::credentials::Secrets, sealed::Sealed};
 
 /// What a secret belongs to. KMS binds it to the ciphertext and writes it to its audit log, so it holds ids only.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Vault {
             .send()
             .await
             .map_err(AwsError::call("kms:Encrypt"))?;
-        let blob = sealed.ciphertext_blob.unwrap_or_else(|| Blob::new([]));
+        let blob = sealed.ciphertext_blob.ok_or_else(empty_answer)?;
         Ok(Sealed::from_base64(BASE64_STANDARD.encode(blob)))
     }
 
@@ -62,8 +62,37 @@ impl Vault {
             .send()
             .await
             .map_err(AwsError::call("kms:Decrypt"))?;
-        Ok(opened.plaintext.map(Blob::into_inner).unwrap_or_default())
+        Ok(opened.plaintext.ok_or_else(empty_answer)?.into_inner())
     }
+}
+
+impl Vault {
+    /// Seals a bundle of secrets; `None` if there is nothing to seal.
+    pub async fn seal_secrets(
+        &self,
+        context: &Context,
+        secrets: &Secrets,
+    ) -> Result<Option<Sealed>, AwsError> {
+        if secrets.is_empty() {
+            return Ok(None);
+        }
+        let bytes = secrets.to_bytes().map_err(AwsError::corrupt("a bundle of secrets"))?;
+        Ok(Some(self.seal(context, &bytes).await?))
+    }
+
+    /// Opens what [`Vault::seal_secrets`] sealed.
+    pub async fn open_secrets(
+        &self,
+        context: &Context,
+        sealed: &Sealed,
+    ) -> Result<Secrets, AwsError> {
+        let bytes = self.open(context, sealed).await?;
+        Secrets::from_bytes(&bytes).map_err(AwsError::corrupt("a bundle of secrets"))
+    }
+}
+
+fn empty_answer() -> AwsError {
+    AwsError::Corrupt("a KMS answer", "it holds nothing".into())
 }
 
 impl Context {

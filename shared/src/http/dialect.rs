@@ -31,6 +31,7 @@ impl Dialect {
     }
 }
 
+/// What is refused was never accepted, so nothing is bought for it; after a fault of ours nobody can say that.
 fn v1(error: &ApiError) -> Value {
     let code = error.answer().v1;
     let row = code.row();
@@ -53,9 +54,8 @@ fn v1(error: &ApiError) -> Value {
         "code": code,
         "message": message,
         "data": data,
-        "retryable": row.retryable,
-        // Whatever is refused here was never accepted, so nothing was bought for it.
-        "money_moved": MoneyMoved::No,
+        "retryable": row.retryable && !error.is_fault(),
+        "money_moved": if error.is_fault() { MoneyMoved::Unknown } else { MoneyMoved::No },
     })
 }
 
@@ -151,5 +151,11 @@ mod tests {
         for dialect in [Dialect::V1, Dialect::Modern] {
             assert!(!dialect.render(&error).1.to_string().contains("orders-7"));
         }
+    }
+
+    #[test]
+    fn after_a_fault_nobody_says_that_nothing_was_bought() {
+        let (_, body) = Dialect::V1.render(&ApiError::Unavailable("x".into()));
+        assert_eq!((&body["money_moved"], &body["retryable"]), (&json!("unknown"), &json!(false)));
     }
 }

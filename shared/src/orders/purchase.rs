@@ -72,12 +72,11 @@ impl Purchase {
             (Some(ShippingMethod::Cheapest), _) | (None, None) => ShippingChoice::Cheapest,
             (None, Some(limits)) => ShippingChoice::Within {
                 order_by: match limits.order_by {
-                    Ordering::Price => OrderBy::Price,
-                    Ordering::Speed => OrderBy::Speed,
+                    None | Some(Ordering::Price) => OrderBy::Price,
+                    Some(Ordering::Speed) => OrderBy::Speed,
                 },
-                // Clients of one SDK send 0 for what they leave out.
-                max_days: limits.max_days.filter(|days| *days > 0),
-                max_price: limits.max_price.filter(|price| *price > 0).map(Cents),
+                max_days: limits.max_days,
+                max_price: limits.max_price.map(Cents),
             },
         }
     }
@@ -153,12 +152,18 @@ pub struct Payment {
 #[derive(Debug, Clone, PartialEq, Eq, Deserr)]
 #[deserr(error = Faults)]
 struct ShippingLimits {
-    #[deserr(default = Ordering::Price)]
-    order_by: Ordering,
     #[deserr(default)]
+    order_by: Option<Ordering>,
+    #[deserr(default, map = not_zero)]
     max_days: Option<u32>,
-    #[deserr(default)]
+    #[deserr(default, map = not_zero)]
     max_price: Option<u64>,
+}
+
+impl ShippingLimits {
+    fn says_nothing(&self) -> bool {
+        self.order_by.is_none() && self.max_days.is_none() && self.max_price.is_none()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserr)]
@@ -174,6 +179,11 @@ enum ShippingMethod {
     Cheapest,
     Fastest,
     Free,
+}
+
+/// Clients of one SDK send 0 for what they leave out.
+pub(super) fn not_zero<N: Default + PartialEq>(number: Option<N>) -> Option<N> {
+    number.filter(|number| *number != N::default())
 }
 
 fn some_products(products: Vec<Product>) -> Result<Vec<Product>, Unfit> {
@@ -241,14 +251,16 @@ fn short_message(text: Option<String>) -> Result<Option<String>, Unfit> {
 
 fn month_of_year(month: Option<u32>) -> Result<Option<u32>, Unfit> {
     match month {
-        None | Some(1..=12) => Ok(month),
+        None | Some(0) => Ok(None),
+        Some(1..=12) => Ok(month),
         Some(_) => Err(Unfit("must be between 1 and 12".to_owned())),
     }
 }
 
 fn four_digit_year(year: Option<u32>) -> Result<Option<u32>, Unfit> {
     match year {
-        None | Some(2000..=2100) => Ok(year),
+        None | Some(0) => Ok(None),
+        Some(2000..=2100) => Ok(year),
         Some(_) => Err(Unfit("must be a year with four digits".to_owned())),
     }
 }
@@ -270,7 +282,7 @@ fn list_of_codes(codes: Option<Vec<Value>>) -> Result<Vec<String>, Unfit> {
 fn check_purchase(purchase: Purchase, _: ValuePointerRef) -> Result<Purchase, Faults> {
     let mut faults = Vec::new();
     match (&purchase.shipping, purchase.shipping_method) {
-        (Some(_), Some(_)) => faults.push(FieldError::at(
+        (Some(limits), Some(_)) if !limits.says_nothing() => faults.push(FieldError::at(
             "shipping_method",
             "value_error",
             "must not be given together with shipping",

@@ -1,6 +1,6 @@
 //! What became of a press of the button, judged from the retailer's own order history.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,10 @@ use crate::{clock, retailers::PastOrder};
 
 /// How far clocks of ours may be apart, and how late a stopped worker may still be seen to act.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// How far the history is read back from the marker, before the press and after it alike. It is wide because the
+/// retailer's clock is not ours, and what counts as new is what was not there before, not what looks young.
+pub const HISTORY_WINDOW: Duration = Duration::from_mins(10);
 
 /// How long the retailer is asked before we give up. Far above any history's lag; an account that cannot be read for
 /// this long needs a person.
@@ -19,11 +23,11 @@ pub const PATIENCE: Duration = Duration::from_mins(30);
 pub enum Verdict {
     /// It is in the history.
     Placed(Vec<PastOrder>),
-    /// It is not there, and it cannot come there any more.
+    /// Nothing new is there, and it cannot come there any more.
     NotPlaced,
     /// It is not there, but it may still come: look again at this time.
     TooEarly(Timestamp),
-    /// The history holds several that could be it.
+    /// Something new is there that may or may not be it.
     Ambiguous(Vec<PastOrder>),
 }
 
@@ -33,40 +37,48 @@ pub fn conclusive_at(marker: &Marker, history_lag: Duration) -> Timestamp {
     clock::after(clock::after(marker.deadline, CLOCK_SKEW), history_lag)
 }
 
-/// Judges `history`, which was read at `read_at` (the moment before it was asked for).
+/// Judges `history`, which was read at `read_at` (the moment before it was asked for) and holds nothing that belongs to
+/// another order of ours.
+///
+/// Only a new purchase of exactly what was wanted proves that it was placed, and only the absence of any new purchase
+/// proves that it was not: the retailer may have split it, rounded it or written its address in its own way.
 pub fn judge(
     marker: &Marker,
     history: &[PastOrder],
     history_lag: Duration,
     read_at: Timestamp,
 ) -> Verdict {
-    let candidates: Vec<_> =
-        history.iter().filter(|past| could_be(past, marker)).cloned().collect();
-    match candidates.len() {
-        0 if read_at > conclusive_at(marker, history_lag) => Verdict::NotPlaced,
-        0 => Verdict::TooEarly(clock::after(
-            conclusive_at(marker, history_lag),
-            Duration::from_millis(1),
-        )),
-        1 => Verdict::Placed(candidates),
-        _ => Verdict::Ambiguous(candidates),
+    let is_new = |past: &&PastOrder| !marker.known_orders.contains(&past.merchant_order_id);
+    let new: Vec<_> = history.iter().filter(is_new).cloned().collect();
+    let same: Vec<_> = new.iter().filter(|past| is_same(past, marker)).cloned().collect();
+    let conclusive_at = conclusive_at(marker, history_lag);
+    match (same.len(), new.len()) {
+        (1, _) => Verdict::Placed(same),
+        (0, _) if read_at <= conclusive_at => {
+            Verdict::TooEarly(clock::after(conclusive_at, Duration::from_millis(1)))
+        }
+        (0, 0) => Verdict::NotPlaced,
+        (0, _) => Verdict::Ambiguous(new),
+        (_, _) => Verdict::Ambiguous(same),
     }
 }
 
-/// Whether `past` may be what the marker's worker bought: not there before, not older than the press, and the same
-/// goods to the same place for the same money.
-fn could_be(past: &PastOrder, marker: &Marker) -> bool {
-    let earliest = marker.written_at.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
-    let mut bought: Vec<_> = past.products.clone();
-    let mut wanted: Vec<_> =
-        marker.lines.iter().map(|line| (line.product_id.clone(), line.quantity)).collect();
-    bought.sort();
-    wanted.sort();
-    past.placed_at >= earliest
-        && !marker.known_orders.contains(&past.merchant_order_id)
-        && past.total == marker.review.total
+/// The same goods to the same place for the same money.
+fn is_same(past: &PastOrder, marker: &Marker) -> bool {
+    let bought = past.products.iter().map(|(product, quantity)| (product.as_str(), *quantity));
+    let wanted = marker.lines.iter().map(|line| (line.product_id.as_str(), line.quantity));
+    past.total == marker.review.total
         && past.zip_code == marker.zip_code
-        && bought == wanted
+        && per_product(bought) == per_product(wanted)
+}
+
+/// The pieces of each product, however many lines they came in.
+fn per_product<'a>(lines: impl Iterator<Item = (&'a str, u32)>) -> BTreeMap<&'a str, u64> {
+    let mut pieces = BTreeMap::new();
+    for (product, quantity) in lines {
+        *pieces.entry(product).or_default() += u64::from(quantity);
+    }
+    pieces
 }
 
 #[cfg(test)]
@@ -130,23 +142,44 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_differ_in_anything_are_not_ours() {
+    fn a_purchase_that_differs_is_neither_ours_nor_a_proof_that_there_is_none() {
         let others = [
-            PastOrder { placed_at: at(900), ..past("a") },
-            PastOrder { products: vec![("P".to_owned(), 1)], ..past("b") },
-            PastOrder { products: vec![("Q".to_owned(), 2)], ..past("c") },
-            PastOrder { total: Cents(1), ..past("d") },
-            PastOrder { zip_code: "10001".to_owned(), ..past("e") },
-            past("old"),
+            PastOrder { products: vec![("P".to_owned(), 1)], ..past("a") },
+            PastOrder { products: vec![("Q".to_owned(), 2)], ..past("b") },
+            PastOrder { total: Cents(1), ..past("c") },
+            PastOrder { zip_code: "02139-4307".to_owned(), ..past("d") },
         ];
-        assert_eq!(judge(&pressed(), &others, LAG, at(2000)), Verdict::NotPlaced);
+        for other in others {
+            let history = [past("old"), other.clone()];
+            let early = judge(&pressed(), &history, LAG, at(1002));
+            assert!(matches!(early, Verdict::TooEarly(_)), "{other:?}");
+            let late = judge(&pressed(), &history, LAG, at(2000));
+            assert_eq!(late, Verdict::Ambiguous(vec![other]));
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_does_not_count() {
+        assert_eq!(judge(&pressed(), &[past("old")], LAG, at(2000)), Verdict::NotPlaced);
+    }
+
+    #[test]
+    fn the_retailers_clock_does_not_count() {
+        let history = [PastOrder { placed_at: at(0), ..past("new") }];
+        assert_eq!(judge(&pressed(), &history, LAG, at(1002)), Verdict::Placed(history.to_vec()));
+    }
+
+    #[test]
+    fn lines_of_one_product_are_added_up() {
+        let history =
+            [PastOrder { products: vec![("P".to_owned(), 1), ("P".to_owned(), 1)], ..past("new") }];
+        assert!(matches!(judge(&pressed(), &history, LAG, at(1002)), Verdict::Placed(_)));
     }
 
     #[test]
     fn two_that_could_be_ours_are_for_a_person() {
         let history = [past("new"), past("newer")];
-        assert!(
-            matches!(judge(&pressed(), &history, LAG, at(2000)), Verdict::Ambiguous(both) if both.len() == 2)
-        );
+        let verdict = judge(&pressed(), &history, LAG, at(2000));
+        assert!(matches!(verdict, Verdict::Ambiguous(both) if both.len() == 2));
     }
 }

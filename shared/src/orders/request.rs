@@ -6,17 +6,19 @@ use deserr::{Deserr, ValuePointerRef};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::purchase::Purchase;
+use super::purchase::{Purchase, not_zero};
 use crate::{
     accounts::credentials::{Secrets, bounded},
     email::{Email, InvalidEmail},
     fields::{self, Faults, FieldError, Unfit},
     id::AccountId,
     totp::TotpSecret,
-    webhooks::Webhooks,
+    webhooks::{Subscription, Webhooks},
 };
 
 const MAX_IDEMPOTENCY_KEY_CHARS: usize = 256;
+/// The news of an order is written with its change, once for each URL, in one transaction of at most 4 MB.
+const MAX_SUBSCRIPTIONS: usize = 10;
 
 /// A valid order request.
 pub struct OrderRequest {
@@ -31,7 +33,7 @@ pub struct OrderRequest {
     /// The card's verification code, sealed by itself.
     pub card_code: Option<SecretString>,
     /// Who is told what became of it.
-    pub webhooks: Webhooks,
+    pub webhooks: Vec<Subscription>,
     /// What makes a repetition of this request the same request.
     pub idempotency_key: Option<String>,
     /// Whether it is to be paid from a prepaid balance.
@@ -80,6 +82,11 @@ fn join(purchase: Purchase, envelope: Envelope) -> Result<OrderRequest, Vec<Fiel
         let text = "bundling is not available; leave it out to order at once";
         faults.push(FieldError::at("bundled", "value_error", text));
     }
+    let subscriptions = envelope.webhooks.subscriptions();
+    if subscriptions.len() > MAX_SUBSCRIPTIONS {
+        let text = format!("must not name more than {MAX_SUBSCRIPTIONS} URLs in all");
+        faults.push(FieldError::at("webhooks", "value_error", text));
+    }
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -102,7 +109,7 @@ fn join(purchase: Purchase, envelope: Envelope) -> Result<OrderRequest, Vec<Fiel
         account_id: envelope.retailer_credentials_id,
         secrets,
         card_code: card.security_code,
-        webhooks: envelope.webhooks,
+        webhooks: subscriptions,
         idempotency_key: envelope.idempotency_key,
         addax: envelope.addax,
     })
@@ -159,9 +166,9 @@ struct CardSecrets {
     security_code: Option<SecretString>,
     #[deserr(default)]
     name_on_card: Option<String>,
-    #[deserr(default)]
+    #[deserr(default, map = not_zero)]
     expiration_month: Option<u32>,
-    #[deserr(default)]
+    #[deserr(default, map = not_zero)]
     expiration_year: Option<u32>,
 }
 
@@ -345,6 +352,20 @@ mod tests {
             faults(|body| body["shipping_address"]["city"] = json!("")),
             ["shipping_address.city"]
         );
+    }
+
+    #[test]
+    fn zero_values_of_the_go_client_are_absent() {
+        let zeros = faults(|body| {
+            body["shipping_method"] = json!("cheapest");
+            body["shipping"] = json!({"order_by": "", "max_days": 0, "max_price": 0});
+            body["payment_method"] = json!({
+                "use_gift": true, "name_on_card": "", "number": "", "security_code": "",
+                "expiration_month": 0, "expiration_year": 0,
+            });
+            body["billing_address"] = json!({"first_name": "", "last_name": "", "country": ""});
+        });
+        assert!(zeros.is_empty(), "{zeros:?}");
     }
 
     #[test]
