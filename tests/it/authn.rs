@@ -184,6 +184,10 @@ async fn every_spelling_of_a_right_key_is_the_same_client() {
         let answer = call("GET", "/v1/orders?limit=1", spelling).await;
         assert_eq!(answer.status, StatusCode::OK, "spelling {number}: {}", answer.text);
     }
+    // Two different keys are nobody's, although the gateway knows the first by now.
+    let two = [bearer, format!("Bearer {}", STACK.second_client_token)];
+    let answer = call("GET", "/managed-accounts", &two).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text);
     delete(&api, &account).await;
 }
 

@@ -78,13 +78,15 @@ impl Authorizers {
     }
 }
 
-/// The values of the identity sources; none if one is missing or empty.
+/// The values of the identity sources; none if one is missing or empty. A header that came twice has both values, as the
+/// authorizer sees it: a verdict on the first alone must not be found for the two.
 fn identity(authorizer: &Authorizer, call: &Call) -> Option<Vec<String>> {
     let headers = authorizer.identity_headers.iter();
     headers
         .map(|name| {
-            let value = call.headers.get(name)?.to_str().ok()?;
-            (!value.is_empty()).then(|| value.to_owned())
+            let values = call.headers.get_all(name).iter().map(|value| value.to_str());
+            let value = values.collect::<Result<Vec<_>, _>>().ok()?.join(",");
+            (!value.is_empty()).then_some(value)
         })
         .collect()
 }
