@@ -244,7 +244,7 @@ impl<C: Connector> PlaceOrder<C> {
         }
         self.advance(order, Event::Press(marker.clone()), lease).await?;
         let patience = self.patience(&marker);
-        let event = if patience.is_zero() {
+        let event = if patience < WRITE_TIME {
             // Held up for so long that a purchase could fall after the deadline. Nothing was sent.
             Event::Refuse(not_placed())
         } else {
