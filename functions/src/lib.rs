@@ -6,6 +6,7 @@
 //! | `POST /v1/orders` | `orders/create` |
 //! | `GET /v1/orders/{request_id}` | `orders/get` |
 //! | `GET /v1/orders` | `orders/list` |
+//! | `POST /v1/orders/{request_id}/abort` | `orders/abort` |
 //! | `GET /managed-accounts`, `/users/managed-accounts` | `managed_accounts/list` |
 //! | `POST` the same | `managed_accounts/create` |
 //! | `PUT` the same`/{short_id}` | `managed_accounts/update` |

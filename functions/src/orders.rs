@@ -1,5 +1,6 @@
 //! `/v1/orders…`: accepting orders and telling what became of them.
 
+pub mod abort;
 pub mod create;
 pub mod get;
 pub mod list;

@@ -178,6 +178,8 @@ pub enum Event {
     Refuse(Refusal),
     /// Nobody can find out whether it was bought.
     GiveUp(Refusal),
+    /// Its client wants it no more.
+    Abort,
 }
 
 /// An event that cannot happen to an order as it stands.
@@ -205,6 +207,7 @@ impl Status {
                 Ok(Self::Failed(refusal))
             }
             (Self::Submitting(_), Event::GiveUp(refusal)) => Ok(Self::ProbablyPlaced(refusal)),
+            (Self::Queued | Self::Working(_), Event::Abort) => Ok(Self::Failed(aborted())),
             (from, event) => {
                 Err(IllegalTransition { from: Box::new(from), event: Box::new(event) })
             }
@@ -296,6 +299,10 @@ impl Order {
     }
 }
 
+fn aborted() -> Refusal {
+    Refusal::new(Code::AbortedRequest).with(json!({"msg": "Order aborted and dequeued"}))
+}
+
 fn update(status: &Status, at: Timestamp) -> StatusUpdate {
     let (kind, message, success) = match status {
         Status::Queued => ("request.accepted", "Waiting for the account's turn.".to_owned(), None),
@@ -371,7 +378,7 @@ pub(crate) mod tests {
         ]
     }
 
-    fn events() -> [Event; 6] {
+    fn events() -> [Event; 7] {
         let refusal = Refusal::new(Code::InternalError);
         [
             Event::Start(attempt(Step::Started)),
@@ -380,11 +387,12 @@ pub(crate) mod tests {
             Event::Confirm(placement()),
             Event::Refuse(refusal.clone()),
             Event::GiveUp(refusal),
+            Event::Abort,
         ]
     }
 
     /// Row: status; column: event; the letter of the status that follows, or `-` where it cannot happen.
-    const TABLE: [&str; 6] = ["W---F-", "WWS-F-", "---PF?", "------", "------", "------"];
+    const TABLE: [&str; 6] = ["W---F-F", "WWS-F-F", "---PF?-", "-------", "-------", "-------"];
 
     fn letter(status: &Status) -> char {
         match status {

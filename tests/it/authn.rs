@@ -12,10 +12,11 @@ use uuid::Uuid;
 use crate::template;
 
 /// Every route of the API: a new one fails these tests until it stands here.
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 12] = [
     ("POST", "/v1/orders"),
     ("GET", "/v1/orders"),
     ("GET", "/v1/orders/{request_id}"),
+    ("POST", "/v1/orders/{request_id}/abort"),
     ("GET", "/managed-accounts"),
     ("POST", "/managed-accounts"),
     ("PUT", "/managed-accounts/{short_id}"),

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod aborts;
 mod architecture;
 mod authn;
 mod bad_input;
