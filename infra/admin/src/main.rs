@@ -2,6 +2,8 @@
 //!
 //! It speaks to DynamoDB directly with the operator's own AWS credentials, so there is no admin API to protect.
 
+mod errors;
+
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use spelter::{
@@ -26,6 +28,8 @@ enum Command {
     /// Clients and their keys.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Prints the page of error codes.
+    Errors,
 }
 
 #[derive(Subcommand)]
@@ -55,10 +59,17 @@ enum ClientCommand {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let Arguments {
-        command:
-            Command::Client(ClientCommand::Create { table, name, mode, client_id, operator, json }),
-    } = Arguments::parse();
+    match Arguments::parse().command {
+        Command::Client(command) => client(command).await,
+        Command::Errors => {
+            print!("{}", errors::page());
+            Ok(())
+        }
+    }
+}
+
+async fn client(command: ClientCommand) -> Result<(), BoxError> {
+    let ClientCommand::Create { table, name, mode, client_id, operator, json } = command;
     let mode: Mode = if mode == "live" { Mode::Live } else { Mode::Test };
     let client = match client_id {
         Some(id) => id.parse()?,
