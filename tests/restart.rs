@@ -2,16 +2,11 @@
 //!
 //! `cargo xtask test` runs `before`, restarts the stack, and runs `after`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::{Api, STACK, ShopAccount, order, wait};
-
-/// What `before` left for `after` to find.
-fn notes() -> PathBuf {
-    STACK.logs.with_file_name("restart-notes.json")
-}
+use tests::{Api, ShopAccount, order, restart_notes, tables, wait};
 
 #[tokio::test]
 async fn before() {
@@ -40,13 +35,13 @@ async fn before() {
     .await;
     let notes_text =
         json!({"email": account.email, "account": stored, "placed": placed, "queued": queued});
-    fs::write(notes(), notes_text.to_string()).unwrap();
+    fs::write(restart_notes(), notes_text.to_string()).unwrap();
 }
 
 #[tokio::test]
 async fn after() {
     let api = Api::first();
-    let notes: Value = serde_json::from_str(&fs::read_to_string(notes()).unwrap()).unwrap();
+    let notes: Value = serde_json::from_str(&fs::read_to_string(restart_notes()).unwrap()).unwrap();
     let email = notes["email"].as_str().unwrap();
     let listed =
         api.modern(Method::GET, &format!("/managed-accounts?search={email}"), None).await.ok();
@@ -57,6 +52,12 @@ async fn after() {
         let ended = api.ended_within(id.as_str().unwrap(), Duration::from_mins(2)).await;
         assert_eq!(ended["_type"], "order_response", "{ended}");
     }
+    // The queue itself brought them back: the sweeper had nothing to send again.
+    let queued = notes["queued"].as_array().unwrap();
+    let items = tables::items("OrdersTable").await;
+    let of_queued: Vec<_> = items.iter().filter(|item| queued.contains(&item["id"]["S"])).collect();
+    assert_eq!(of_queued.len(), queued.len());
+    assert!(of_queued.iter().all(|item| item["dispatches"]["N"] == "1"), "{of_queued:?}");
     let account =
         ShopAccount { email: email.to_owned(), password: String::new(), totp_secret: None };
     assert_eq!(account.ledger().await.len(), 4);

@@ -12,6 +12,7 @@ mod aborts;
 mod architecture;
 mod authn;
 mod bad_input;
+mod clients;
 mod contract;
 mod crashes;
 mod idempotency;

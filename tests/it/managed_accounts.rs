@@ -191,11 +191,20 @@ async fn the_lock_shows_the_owner_which_order_holds_the_account() {
             .then_some(())
     })
     .await;
+    // Default accounts would serve other tests' orders.
+    remove(&api, &stored).await;
+    remove(&Api::second(), &seen_by_other).await;
+}
+
+async fn remove(api: &Api, account: &Value) {
+    let path = format!("/managed-accounts/{}", account["short_id"].as_str().unwrap());
+    let answer = api.modern(Method::DELETE, &path, None).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
 async fn without_a_login_an_order_uses_a_free_account_of_its_retailer() {
-    // No other test of this client stores accounts for this retailer or a default account.
+    // No other test of this client stores accounts for this retailer.
     let api = Api::second();
     let accounts = [ShopAccount::new().await, ShopAccount::new().await];
     for account in &accounts {

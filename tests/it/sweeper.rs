@@ -2,7 +2,7 @@
 //! no worker could finish.
 
 use serde_json::{Value, json};
-use tests::{Api, STACK, ShopAccount, order, queues, tables};
+use tests::{Api, STACK, ShopAccount, order, queues, receiver::Receiver, tables};
 
 /// An order that was bought with a managed account: a model for others, since it needs no secret of its own.
 async fn model(api: &Api, account: &ShopAccount) -> String {
@@ -28,6 +28,21 @@ async fn an_order_without_a_message_is_bought_after_the_next_sweep() {
     let ended = api.ended(&lost).await;
     assert_eq!(ended["_type"], "order_response", "{ended}");
     assert_eq!(account.ledger().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_webhook_without_a_message_is_sent_after_the_next_sweep() {
+    let api = Api::first();
+    let receiver = Receiver::start().await;
+    let mut body = order(&ShopAccount::new().await);
+    body["webhooks"] = json!({"order_placed": receiver.url("/placed")});
+    let id = api.order(&body).await;
+    let first = receiver.wait_for("/placed", 1).await;
+    tables::forget_delivery_of(&id).await;
+    tests::invoke("SweeperFunction", &json!({})).await;
+    let both = receiver.wait_for("/placed", 2).await;
+    assert_eq!(both[1].body, first[0].body);
+    assert_eq!(both[1].headers["webhook-id"], first[0].headers["webhook-id"]);
 }
 
 #[tokio::test]

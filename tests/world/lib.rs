@@ -19,6 +19,7 @@ pub mod tables;
 
 use std::{
     path::PathBuf,
+    process::Command,
     sync::{LazyLock, OnceLock},
     time::{Duration, Instant},
 };
@@ -45,6 +46,7 @@ pub struct Stack {
     pub lambda_url: String,
     pub inbound_domain: String,
     pub logs: PathBuf,
+    pub state: PathBuf,
     pub tables: std::collections::BTreeMap<String, String>,
     pub queues: std::collections::BTreeMap<String, String>,
 }
@@ -313,6 +315,30 @@ pub fn order(account: &ShopAccount) -> Value {
         "payment_method": {"use_gift": true},
         "retailer_credentials": account.credentials(),
     })
+}
+
+/// Where the test of a restart notes what it left for its second half to find.
+pub fn restart_notes() -> PathBuf {
+    STACK.state.join("restart-notes.json")
+}
+
+/// Makes a client as an operator does, and returns its key.
+pub fn new_client(options: &[&str]) -> String {
+    let here = std::env::current_exe().expect("this program");
+    let binaries = here.ancestors().nth(2).expect("where cargo puts binaries");
+    let output = Command::new(binaries.join("spelter-admin"))
+        .args(["client", "create", "--name", "A test", "--table", &STACK.tables["ClientsTable"]])
+        .args(options)
+        .env("AWS_ENDPOINT_URL_DYNAMODB", &STACK.dynamodb_url)
+        .envs([
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ])
+        .output()
+        .expect("spelter-admin");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// Calls a function as AWS would, and returns what it answered.

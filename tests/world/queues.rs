@@ -5,21 +5,16 @@ use uuid::Uuid;
 
 use crate::{STACK, http};
 
-/// The bodies of the messages that wait in a queue. They stay there.
-pub async fn peek(queue_url: &str) -> Vec<String> {
-    let mut bodies = Vec::new();
-    loop {
-        let request =
-            json!({"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 5});
-        let page = sqs("ReceiveMessage", &request).await;
-        let Some(messages) = page["Messages"].as_array().filter(|messages| !messages.is_empty())
-        else {
-            return bodies;
-        };
-        bodies.extend(
-            messages.iter().filter_map(|message| message["Body"].as_str().map(str::to_owned)),
-        );
-    }
+/// How many messages a queue holds, whether anybody may receive them now or not.
+pub async fn depth(queue_url: &str) -> u64 {
+    let names =
+        ["", "NotVisible", "Delayed"].map(|kind| format!("ApproximateNumberOfMessages{kind}"));
+    let request = json!({"QueueUrl": queue_url, "AttributeNames": names});
+    let answer = sqs("GetQueueAttributes", &request).await;
+    let count = |name: &String| {
+        answer["Attributes"][name].as_str().and_then(|text| text.parse::<u64>().ok())
+    };
+    names.iter().map(|name| count(name).expect("a count")).sum()
 }
 
 /// Puts a message into a FIFO queue.

@@ -1,9 +1,11 @@
 //! The stack's tables, read and written past the API: what a crash leaves behind, and what nobody may find there.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{STACK, http};
+use crate::{STACK, http, wait};
 
 /// Every item of a table, by the table's name in the template, in DynamoDB's own JSON.
 pub async fn items(table: &str) -> Vec<Value> {
@@ -49,6 +51,29 @@ pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
     }
     put("OrdersTable", &item).await;
     id
+}
+
+/// Makes a delivery that was received one that was never tried and has no message, as it stands in the table when its
+/// function dies just after the transaction.
+pub async fn forget_delivery_of(order: &str) {
+    let delivered = wait(Duration::from_secs(10), "the delivery to be written down", async || {
+        let items = items("OrdersTable").await;
+        items.into_iter().find(|item| {
+            let key = item["sk"]["S"].as_str().unwrap_or_default();
+            key.starts_with(&format!("DELIVERY#{order}#"))
+                && item["state"]["M"]["state"]["S"] == "delivered"
+        })
+    });
+    let mut item = delivered.await;
+    item["state"] = json!({"M": {
+        "state": {"S": "pending"},
+        "attempts": {"N": "0"},
+        "due_at": {"N": "1"},
+        "last_error": {"NULL": true},
+    }});
+    item["due_shard"] = json!({"S": "delivery-0"});
+    item["due_at"] = json!({"N": "1"});
+    put("OrdersTable", &item).await;
 }
 
 /// Whose an order is, as a message names its owner.

@@ -83,7 +83,12 @@ pub(crate) fn up(up: &Up) -> Result<()> {
         if up.fresh {
             bail!("the local stack runs (process {pid}): end it first with `cargo xtask down`");
         }
-        println!("The local stack already runs (process {pid}).");
+        if !up.parameter.is_empty() {
+            bail!(
+                "the local stack runs with its own parameters (process {pid}): `cargo xtask down` first"
+            );
+        }
+        println!("The local stack already runs (process {pid}), as it was when it was started.");
         return greet(&place, &place.read_description()?);
     }
     let venv = phase("Python packages", || python::environment(Tools::Ministack))?;

@@ -6,9 +6,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use std::{
     fmt::Write as _,
-    fs::{self, File},
-    io::Read,
-    os::unix::process::CommandExt,
+    fs::{self, File, OpenOptions},
+    io::{Read, Write as _},
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -75,7 +75,7 @@ impl Place {
     /// The process of this stack, if it runs.
     pub(crate) fn running(&self) -> Option<u32> {
         let pid = fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?;
-        is_ours(pid).then_some(pid)
+        is_ours(pid, &self.state()).then_some(pid)
     }
 
     /// Reads what is where.
@@ -199,10 +199,10 @@ impl Place {
             return Ok(false);
         };
         signal(pid, Signal::TERM);
-        if !wait_until(END_LIMIT, || !is_ours(pid)) {
+        if !wait_until(END_LIMIT, || !is_ours(pid, &self.state())) {
             println!("   it does not end by itself; killing it");
             signal(pid, Signal::KILL);
-            wait_until(END_LIMIT, || !is_ours(pid));
+            wait_until(END_LIMIT, || !is_ours(pid, &self.state()));
         }
         remove_file(&self.description())?;
         remove_file(&self.pid_file())?;
@@ -251,9 +251,18 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Whether a process is a local stack. A number alone proves nothing: it may be somebody else's.
-fn is_ours(pid: u32) -> bool {
-    command_line(pid).is_some_and(|line| line.contains(PROGRAM))
+/// Whether a process is the local stack of the state directory `state`. A number alone proves nothing: it may be
+/// somebody else's by now.
+fn is_ours(pid: u32, state: &Path) -> bool {
+    command_line(pid).is_some_and(|line| is_stack_of(&line, state))
+}
+
+fn is_stack_of(command_line: &str, state: &Path) -> bool {
+    let words: Vec<_> = command_line.split(['\0', ' ']).collect();
+    let program = words.first().map(Path::new).and_then(Path::file_name);
+    let has_state =
+        |pair: &[&str]| matches!(pair, ["--state-dir", given] if Path::new(given) == state);
+    program.is_some_and(|name| name == PROGRAM) && words.windows(2).any(has_state)
 }
 
 fn command_line(pid: u32) -> Option<String> {
@@ -291,7 +300,15 @@ fn random_token() -> Result<String> {
 /// Writes a file in one step: who sees it sees all of it.
 pub(crate) fn write_whole(file: &Path, text: &str) -> Result<()> {
     let temporary = file.with_extension("new");
-    fs::write(&temporary, text)
+    // Most of these files hold keys: nobody else on this machine may read them.
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written
         .and_then(|()| fs::rename(&temporary, file))
         .with_context(|| format!("cannot write {}", file.display()))
 }
@@ -302,5 +319,32 @@ fn remove_file(file: &Path) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", file.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_stacks_own_process_is_ended() {
+        let state = Path::new("/repo/target/local/state");
+        let line = |words: &[&str]| words.join("\0");
+        assert!(is_stack_of(
+            &line(&[
+                "/repo/target/debug/spelter-local",
+                "--state-dir",
+                "/repo/target/local/state",
+                ""
+            ]),
+            state
+        ));
+        for other in [
+            line(&["/repo/target/debug/spelter-local", "--state-dir", "/other/target/local/state"]),
+            line(&["tail", "-f", "/repo/target/local/state/logs/spelter-local.log"]),
+            String::new(),
+        ] {
+            assert!(!is_stack_of(&other, state), "{other}");
+        }
     }
 }

@@ -257,7 +257,10 @@ impl Environment {
     }
 
     async fn kill(&mut self) {
-        child::signal_group(self.pid, Signal::KILL);
+        // Not once it was waited for: the number may be somebody else's by then.
+        if self.child.id().is_some() {
+            child::signal_group(self.pid, Signal::KILL);
+        }
         let _ = self.child.wait().await;
         self.shared.registry().remove(&self.id);
     }
