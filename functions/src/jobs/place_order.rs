@@ -7,6 +7,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::json;
 use spelter::{
     accounts::{
@@ -162,8 +163,9 @@ impl<C: Connector> PlaceOrder<C> {
         let start = Attempt { number, fence: lease.fence, step: Step::Started };
         self.advance(order, Event::Start(start), lease).await?;
         let purchase = purchase(order)?;
-        let login = self.login(order).await?;
-        let card = self.card(order).await?;
+        let own = self.own_secrets(order).await?;
+        let card = self.card(order, own.card_number.clone()).await?;
+        let login = self.login(order, own).await?;
         let session = self.shop.sign_in(&login, (self.now)()).await?;
         self.advance(order, Event::Reach(Step::SignedIn), lease).await?;
 
@@ -292,7 +294,8 @@ impl<C: Connector> PlaceOrder<C> {
     }
 
     async fn look(&self, order: &Order, marker: &Marker) -> Result<Verdict, BoxError> {
-        let login = self.login(order).await.map_err(into_error)?;
+        let own = self.own_secrets(order).await.map_err(into_error)?;
+        let login = self.login(order, own).await.map_err(into_error)?;
         let session = self.shop.sign_in(&login, (self.now)()).await?;
         let read_at = (self.now)();
         let history = self.shop.history(&session, window_start(marker.written_at)).await?;
@@ -342,9 +345,9 @@ impl<C: Connector> PlaceOrder<C> {
     }
 
     /// The login that signs in.
-    async fn login(&self, order: &Order) -> Result<Login, Stop> {
+    async fn login(&self, order: &Order, own: Secrets) -> Result<Login, Stop> {
         let (email, secrets) = match &order.login {
-            LoginSource::Order => (order.email.clone(), self.own_secrets(order).await?),
+            LoginSource::Order => (order.email.clone(), own),
             LoginSource::Account { owner, id } => {
                 let found = self.accounts.get(owner, id).await?;
                 let (account, sealed) =
@@ -363,11 +366,14 @@ impl<C: Connector> PlaceOrder<C> {
     }
 
     /// The card that pays, if one came with the order.
-    async fn card(&self, order: &Order) -> Result<Option<Card>, Stop> {
+    async fn card(
+        &self,
+        order: &Order,
+        number: Option<SecretString>,
+    ) -> Result<Option<Card>, Stop> {
         if !order.has_card_code {
             return Ok(None);
         }
-        let number = self.own_secrets(order).await?.card_number;
         let sealed = self.progress.card_codes.get(&order.id).await?;
         let (Some(number), Some(sealed)) = (number, sealed) else {
             return Err(Stop::Refused(Refusal::new(Code::InvalidSecurityCode)));
