@@ -78,8 +78,6 @@ pub struct ManagedAccount {
     pub email_hash: EmailHash,
     /// Where it is an account; `None` for the default for any retailer.
     pub retailer: Option<RetailerCode>,
-    /// Whether a password is stored.
-    pub has_password: bool,
     /// Whether a TOTP secret is stored.
     pub has_totp: bool,
     /// Whether the forwarding of mail was confirmed.
@@ -148,7 +146,6 @@ mod tests {
             email: format!("{name}@example.com").parse().unwrap(),
             email_hash: EmailHash(name.to_owned()),
             retailer,
-            has_password: true,
             has_totp: false,
             has_forwarding: false,
             retailer_config: BTreeMap::new(),

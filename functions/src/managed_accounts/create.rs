@@ -53,7 +53,6 @@ impl Endpoint for CreateManagedAccount {
             owner,
             email,
             retailer,
-            has_password: password.is_some(),
             has_totp: totp_secret.is_some(),
             has_forwarding: false,
             retailer_config: BTreeMap::new(),

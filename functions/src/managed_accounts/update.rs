@@ -64,12 +64,10 @@ impl Endpoint for UpdateManagedAccount {
         }
         account.retailer = if nulls.retailer { None } else { retailer.or(account.retailer) };
         merge(&mut account.retailer_config, retailer_config.unwrap_or_default())?;
+        account.has_totp = !nulls.totp_secret && (totp_secret.is_some() || account.has_totp);
         let context = secrets_context(&owner, &id);
-        let secrets = Change { password, totp_secret, nulls };
-        let (sealed, has) = self.change_secrets(&context, sealed, secrets).await?;
-        if let Some((has_password, has_totp)) = has {
-            (account.has_password, account.has_totp) = (has_password, has_totp);
-        }
+        let change = Change { password, totp_secret, nulls };
+        let sealed = self.change_secrets(&context, sealed, change).await?;
         account.updated_at = (self.now)();
         account.version = account.version.saturating_add(1);
         self.accounts.replace(&account, sealed).await?;
@@ -80,16 +78,16 @@ impl Endpoint for UpdateManagedAccount {
 }
 
 impl UpdateManagedAccount {
-    /// The bundle after the change, and what it then holds; the secrets are opened only if one of them changes.
+    /// The bundle after the change; it is opened only if one of its secrets changes.
     async fn change_secrets(
         &self,
         context: &Context,
         sealed: Option<Sealed>,
         change: Change,
-    ) -> Result<(Option<Sealed>, Option<(bool, bool)>), ApiError> {
+    ) -> Result<Option<Sealed>, ApiError> {
         let Change { password, totp_secret, nulls } = change;
         if password.is_none() && totp_secret.is_none() && !nulls.password && !nulls.totp_secret {
-            return Ok((sealed, None));
+            return Ok(sealed);
         }
         let mut secrets = match &sealed {
             Some(sealed) => self.vault.open_secrets(context, sealed).await?,
@@ -97,8 +95,7 @@ impl UpdateManagedAccount {
         };
         secrets.password = if nulls.password { None } else { password.or(secrets.password) };
         secrets.totp = if nulls.totp_secret { None } else { totp_secret.or(secrets.totp) };
-        let has = Some((secrets.password.is_some(), secrets.totp.is_some()));
-        Ok((self.vault.seal_secrets(context, &secrets).await?, has))
+        Ok(self.vault.seal_secrets(context, &secrets).await?)
     }
 }
 

@@ -46,7 +46,6 @@ struct Stored {
     email: Email,
     email_hash: EmailHash,
     retailer: Option<RetailerCode>,
-    has_password: bool,
     has_totp: bool,
     has_forwarding: bool,
     /// JSON text: it may nest deeper than DynamoDB allows.
@@ -211,7 +210,6 @@ fn store(account: &ManagedAccount, secrets: Option<Sealed>) -> Result<Stored, Aw
         email: account.email.clone(),
         email_hash: account.email_hash.clone(),
         retailer: account.retailer,
-        has_password: account.has_password,
         has_totp: account.has_totp,
         has_forwarding: account.has_forwarding,
         retailer_config: config.map_err(AwsError::corrupt("a managed account"))?,
@@ -234,7 +232,6 @@ fn read(item: Item) -> Result<(ManagedAccount, Option<Sealed>), AwsError> {
         email: stored.email,
         email_hash: stored.email_hash,
         retailer: stored.retailer,
-        has_password: stored.has_password,
         has_totp: stored.has_totp,
         has_forwarding: stored.has_forwarding,
         retailer_config: config.map_err(AwsError::corrupt("a managed account"))?,
