@@ -23,14 +23,14 @@ fn no_log_holds_a_secret() {
 async fn no_table_holds_a_secret() {
     for name in STACK.tables.keys() {
         let items = tables::items(name).await;
-        assert!(!items.is_empty() || name == "CardCodesTable", "{name} was not used");
+        assert!(!items.is_empty() || name == "CardsTable", "{name} was not used");
         canaries::assert_none(&Value::Array(items).to_string(), &format!("the table {name}"));
     }
 }
 
 #[tokio::test]
-async fn card_codes_are_gone_with_their_orders() {
-    assert_eq!(tables::items("CardCodesTable").await, Vec::<Value>::new());
+async fn cards_are_gone_with_their_orders() {
+    assert_eq!(tables::items("CardsTable").await, Vec::<Value>::new());
 }
 
 #[tokio::test]

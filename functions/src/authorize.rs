@@ -8,7 +8,12 @@ use aws_lambda_events::apigw::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use spelter::{accounts::Owner, aws::clients::Clients, client_key::ClientKey, error::BoxError};
+use spelter::{
+    accounts::Owner,
+    aws::{calls, clients::Clients},
+    client_key::ClientKey,
+    error::BoxError,
+};
 
 /// What this function may touch.
 pub struct Authorize {
@@ -28,6 +33,9 @@ impl Authorize {
             Some(key) => self.clients.find(&key).await?,
             None => None,
         };
+        let client = owner.as_ref().map(|owner| owner.client.to_string()).unwrap_or_default();
+        let verdict = if owner.is_some() { "the key of a client" } else { "no key of a client" };
+        tracing::info!(client.id = client, aws.calls = calls::take(), "{verdict}");
         let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
         response.is_authorized = true;
         response.context = context(owner);

@@ -7,19 +7,42 @@
 //! | `GET /v1/orders/{request_id}` | `orders/get` |
 //! | `GET /v1/orders` | `orders/list` |
 //! | `POST /v1/orders/{request_id}/abort` | `orders/abort` |
+//! | `POST /v1/orders/{request_id}/retry` | `orders/retry` |
+//! | `POST /v1/orders/{request_id}/cancel`, `…/cancellation` | `cancellations/create` |
+//! | `GET /v1/cancellations/{request_id}` | `aftersale/get` |
+//! | `POST /v1/orders/{request_id}/return` | `returns/create` |
+//! | `GET /v1/returns/{request_id}` | `aftersale/get` |
+//! | `GET /v1/labels/{label_id}` | `labels/get` |
+//! | `GET /v1/products/{product_id}` | `products/details` |
+//! | `GET /v1/products/{product_id}/offers` | `products/offers` |
+//! | `GET /v1/retailers` | `retailers/list` |
+//! | `GET /v1/orders/{request_id}/refund` | `refunds/get` |
+//! | `POST` the same | `refunds/request` |
+//! | `GET /v1/addax/balance` | `addax/balance` |
+//! | `GET /v1/addax/transactions` | `addax/transactions` |
 //! | `GET /managed-accounts`, `/users/managed-accounts` | `managed_accounts/list` |
 //! | `POST` the same | `managed_accounts/create` |
 //! | `PUT` the same`/{short_id}` | `managed_accounts/update` |
 //! | `DELETE` the same`/{short_id}` | `managed_accounts/delete` |
-//! | queue `jobs.fifo` | `jobs/place_order` |
+//! | queue `jobs.fifo` | `jobs/account` |
 //! | its dead-letter queue | `jobs/end_dead_order` |
 //! | queue `webhooks` | `jobs/deliver_webhook` |
+//! | queue `products` | `jobs/read_product` |
 //! | every minute | `sweep` |
 //! | the sandbox retailer | `sandbox` |
 
+pub mod addax;
+pub mod aftersale;
 pub mod authorize;
+pub mod cancellations;
 pub mod jobs;
+pub mod labels;
 pub mod managed_accounts;
+mod news;
 pub mod orders;
+pub mod products;
+pub mod refunds;
+pub mod retailers;
+pub mod returns;
 pub mod sandbox;
 pub mod sweep;

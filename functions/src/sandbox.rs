@@ -11,13 +11,21 @@ pub mod accounts;
 pub mod admin;
 pub mod answer;
 pub mod behaviour;
+pub mod card;
 pub mod cart;
 pub mod catalogue;
 pub mod checkout;
+pub mod clerk;
 pub mod history;
 pub mod journal;
+pub mod labels;
 pub mod magic;
+pub mod market;
+pub mod orders;
+pub mod pages;
 pub mod prices;
+pub mod returns;
+pub mod split;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -58,15 +66,30 @@ pub fn router(shop: Shop) -> Router {
         .route("/checkout/review", post(checkout::review))
         .route("/checkout/submit", post(checkout::submit))
         .route("/orders", get(history::list))
+        .route("/orders/{order_id}", get(orders::show))
+        .route("/orders/{order_id}/cancel", post(orders::cancel))
+        .route("/orders/{order_id}/returns", get(returns::list).post(returns::start))
+        .route("/returns/{return_id}", get(returns::show))
+        .route("/returns/{return_id}/labels", get(returns::labels))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shop), journal::of_visit));
     let admin = Router::new()
         .route("/admin/accounts", post(admin::put_account))
         .route("/admin/behaviours", put(admin::put_behaviour).delete(admin::delete_behaviours))
         .route("/admin/journal", get(admin::journal))
         .route("/admin/ledger", get(admin::ledger))
+        .route("/admin/page-views", get(admin::page_views))
+        .route("/admin/cancelling", put(clerk::put_cancelling))
+        .route("/admin/orders/{order_id}", get(clerk::show))
+        .route("/admin/orders/{order_id}/ship", post(clerk::ship))
+        .route("/admin/orders/{order_id}/deliver", post(clerk::deliver))
+        .route("/admin/orders/{order_id}/cancellation", post(clerk::decide))
+        .route("/admin/returns/{return_id}/receive", post(clerk::receive))
+        .route("/admin/returns/{return_id}/refund", post(clerk::refund))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shop), admin::only));
     Router::new()
         .route("/sign-in", post(accounts::sign_in))
+        .route("/pages/{product_id}", get(pages::show))
+        .route("/pages/{product_id}/offers", get(pages::offers))
         .merge(visits)
         .merge(admin)
         .fallback(async || Fault::NotFound)

@@ -46,6 +46,11 @@ impl AccountRef {
         Self(format!("{}-{}", site.as_str(), email_hash.0))
     }
 
+    /// One that was stored.
+    pub(crate) fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// As a message group id and as a key: letters, digits and dashes.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -121,13 +126,23 @@ pub fn choose(
     retailer: RetailerCode,
     is_busy: impl Fn(&ManagedAccount) -> bool,
 ) -> Option<&ManagedAccount> {
-    let best = |wanted: Option<RetailerCode>| {
-        accounts
-            .iter()
-            .filter(|account| account.retailer == wanted)
-            .min_by_key(|account| (is_busy(account), account.last_used_at, account.created_at))
-    };
-    best(Some(retailer)).or_else(|| best(None))
+    fitting(accounts, retailer)
+        .min_by_key(|account| (is_busy(account), account.last_used_at, account.created_at))
+}
+
+/// The account that all orders of `retailer` use that name none and may be bought together.
+pub fn oldest(accounts: &[ManagedAccount], retailer: RetailerCode) -> Option<&ManagedAccount> {
+    fitting(accounts, retailer).min_by_key(|account| (account.created_at, account.uuid))
+}
+
+/// The accounts for `retailer`; the defaults, if there are none.
+fn fitting(
+    accounts: &[ManagedAccount],
+    retailer: RetailerCode,
+) -> impl Iterator<Item = &ManagedAccount> {
+    let of_it = accounts.iter().any(|account| account.retailer == Some(retailer));
+    let wanted = of_it.then_some(retailer);
+    accounts.iter().filter(move |account| account.retailer == wanted)
 }
 
 #[cfg(test)]
@@ -182,6 +197,19 @@ mod tests {
         assert_eq!(chosen(&[default.clone(), walmart.clone()], &[]).as_deref(), Some("default"));
         assert_eq!(chosen(&[default, amazon], &["amazon"]).as_deref(), Some("amazon"));
         assert_eq!(chosen(&[walmart], &[]), None);
+    }
+
+    #[test]
+    fn orders_that_may_be_bundled_all_use_the_oldest_account() {
+        let amazon = Some(RetailerCode::Amazon);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let older = ManagedAccount { created_at: at(1), ..account("a", amazon, Some(9)) };
+        let newer = ManagedAccount { created_at: at(2), ..account("b", amazon, None) };
+        let default = account("default", None, None);
+        let accounts = [newer, default, older];
+        let chosen = |retailer| oldest(&accounts, retailer).map(|one| one.email_hash.0.as_str());
+        assert_eq!(chosen(RetailerCode::Amazon), Some("a"));
+        assert_eq!(chosen(RetailerCode::AmazonUk), Some("default"));
     }
 
     #[test]

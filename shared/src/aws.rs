@@ -3,24 +3,39 @@
 //! Each store is a concrete struct over one table. Nothing here decides anything.
 
 pub mod accounts;
-pub mod card_codes;
+pub mod aftersales;
+pub mod bundles;
+pub mod calls;
+pub mod cards;
 pub mod clients;
+pub mod idempotency;
 pub mod keyed_hash;
+pub mod keys;
+pub mod labels;
 pub mod leases;
+pub mod ledger;
 pub mod orders;
+pub mod outbox;
+pub mod products;
 pub mod queue;
+pub mod refunds;
+pub mod transaction;
 pub mod vault;
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, KeysAndAttributes},
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use backon::ExponentialBuilder;
 
+use self::calls::Counted;
 use crate::error::{ApiError, BoxError};
 
 /// Far above what AWS takes, far below what a function has.
@@ -29,13 +44,14 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 /// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The configuration every client of this process is made from: one HTTP client, one set of credentials.
+/// The configuration every client of this process is made from: one HTTP client, which counts their calls, and one set
+/// of credentials.
 pub async fn config() -> SdkConfig {
     let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     // A frozen function thaws with connections that nobody answers on any more.
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
+        .http_client(Counted(https))
         .timeout_config(timeouts)
         .load()
         .await
@@ -86,6 +102,27 @@ fn meeting_retries() -> ExponentialBuilder {
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_millis(400))
         .with_max_times(8)
+}
+
+/// DynamoDB takes at most 100 keys at once.
+const BATCH: usize = 100;
+
+/// The items of `table` with these keys, in no order; what DynamoDB leaves for another call is asked for again.
+async fn batch_get(db: &Client, table: &str, keys: Vec<Item>) -> Result<Vec<Item>, AwsError> {
+    const CALL: &str = "dynamodb:BatchGetItem";
+    let mut found = Vec::new();
+    for batch in keys.chunks(BATCH) {
+        let wanted = KeysAndAttributes::builder().set_keys(Some(batch.to_vec()));
+        let wanted = wanted.consistent_read(true).build().map_err(AwsError::call(CALL))?;
+        let mut asked = HashMap::from([(table.to_owned(), wanted)]);
+        while !asked.is_empty() {
+            let get = db.batch_get_item().set_request_items(Some(asked));
+            let output = get.send().await.map_err(AwsError::call(CALL))?;
+            found.extend(output.responses.unwrap_or_default().into_values().flatten());
+            asked = output.unprocessed_keys.unwrap_or_default();
+        }
+    }
+    Ok(found)
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {

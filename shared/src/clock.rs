@@ -46,6 +46,30 @@ pub mod millis {
     }
 }
 
+/// The same for a time that may be unknown.
+pub mod optional_millis {
+    use serde::Serialize;
+
+    use super::{Deserialize, Deserializer, Serializer, Timestamp};
+
+    /// For `#[serde(with = "clock::optional_millis", default)]`.
+    pub fn serialize<S: Serializer>(
+        time: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(Timestamp::as_millisecond).serialize(serializer)
+    }
+
+    /// For `#[serde(with = "clock::optional_millis", default)]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        let millis = Option::<i64>::deserialize(deserializer)?;
+        let time = millis.map(Timestamp::from_millisecond).transpose();
+        time.map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

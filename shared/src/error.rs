@@ -89,6 +89,8 @@ pub enum Code {
     AbortedRequest,
     AttemptingToCancel,
     ReturnInProgress,
+    OrderNotCancellable,
+    ReturnNotAllowed,
     CannotScheduleDelivery,
     InsufficientZmaBalance,
     InvalidAddress,
@@ -102,7 +104,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the document.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 57] = [
         Self::AccountLocked,
         Self::AccountLockedVerificationRequired,
         Self::AccountLoginFailed,
@@ -149,6 +151,8 @@ impl Code {
         Self::AbortedRequest,
         Self::AttemptingToCancel,
         Self::ReturnInProgress,
+        Self::OrderNotCancellable,
+        Self::ReturnNotAllowed,
         Self::CannotScheduleDelivery,
         Self::InsufficientZmaBalance,
         Self::InvalidAddress,
@@ -487,6 +491,20 @@ impl Code {
                 false,
                 Yes,
                 "A return is currently in progress for the items you specified.",
+            ),
+            Self::OrderNotCancellable => row(
+                "order_not_cancellable",
+                StatusCode::OK,
+                false,
+                Yes,
+                "The order cannot be cancelled any more. The purchase stands.",
+            ),
+            Self::ReturnNotAllowed => row(
+                "return_not_allowed",
+                StatusCode::OK,
+                false,
+                Yes,
+                "The retailer does not take these items back. The purchase stands.",
             ),
             Self::CannotScheduleDelivery => row(
                 "cannot_schedule_delivery",

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use deserr::{
     DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValueKind, ValuePointerRef,
 };
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use crate::{email::InvalidEmail, redact};
 
@@ -50,6 +50,11 @@ impl FieldError {
     pub fn at(name: &str, kind: &'static str, message: impl Into<String>) -> Self {
         let path = name.split('.').map(|key| Segment::Key(key.to_owned())).collect();
         Self { place: Place::Body, path, message: message.into(), kind, value: Value::Null }
+    }
+
+    /// A fault of the body as a whole.
+    pub fn of_body(message: impl Into<String>) -> Self {
+        Self { path: Vec::new(), ..Self::at("", "dict_type", message) }
     }
 
     /// A fault of the query parameter `name`.
@@ -112,7 +117,26 @@ pub struct Faults(pub Vec<FieldError>);
 
 /// Reads a `T` from `body`, or says everything that is wrong with it.
 pub fn read<T: Deserr<Faults>>(body: Value) -> Result<T, Vec<FieldError>> {
-    deserr::deserialize::<T, _, Faults>(body).map_err(|faults| faults.0)
+    deserr::deserialize::<T, _, Faults>(with_whole_numbers(body)).map_err(|faults| faults.0)
+}
+
+/// `body` with `2` for `2.0`: JSON has one kind of number, and some clients write every number as a fraction.
+fn with_whole_numbers(body: Value) -> Value {
+    match body {
+        Value::Object(members) => {
+            members.into_iter().map(|(key, value)| (key, with_whole_numbers(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(with_whole_numbers).collect(),
+        Value::Number(number) => Value::Number(whole(&number).unwrap_or(number)),
+        other => other,
+    }
+}
+
+fn whole(number: &Number) -> Option<Number> {
+    let fraction = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0)?;
+    let digits = format!("{fraction:.0}");
+    let positive = digits.parse::<u64>().ok().map(Number::from);
+    positive.or_else(|| digits.parse::<i64>().ok().map(Number::from))
 }
 
 /// `body` without members that are null, an empty string, or an object of nothing but those: some clients send that for

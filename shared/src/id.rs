@@ -61,12 +61,30 @@ pub enum Client {}
 /// An order request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {}
+/// The cancellation of a purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancellation {}
+/// The return of goods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {}
+/// Any of the three: what has a `request_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {}
+/// Orders that are bought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bundle {}
+/// A return label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {}
 /// A managed account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {}
 /// One webhook to one URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {}
+/// One movement of money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posting {}
 
 impl Kind for Client {
     const PREFIX: &'static str = "cl_";
@@ -77,6 +95,48 @@ impl Kind for Client {
 impl Kind for Order {
     const PREFIX: &'static str = "";
     const NAME: &'static str = "order";
+}
+
+impl Kind for Cancellation {
+    const PREFIX: &'static str = "";
+    const NAME: &'static str = "cancellation";
+}
+
+impl Kind for Return {
+    const PREFIX: &'static str = "";
+    const NAME: &'static str = "return";
+}
+
+impl Kind for Request {
+    const PREFIX: &'static str = "";
+    const NAME: &'static str = "request";
+}
+
+impl Kind for Bundle {
+    const PREFIX: &'static str = "bundle_";
+    const NAME: &'static str = "bundle";
+}
+
+/// Who knows it may have the label, so it is longer than a UUID can fill: [`crate::labels::new_id`].
+impl Kind for Label {
+    const PREFIX: &'static str = "";
+    const NAME: &'static str = "label";
+    const DIGITS: usize = 64;
+}
+
+/// What a client asks for and gets a `request_id` of.
+pub trait Requested: Kind {}
+
+impl Requested for Order {}
+impl Requested for Cancellation {}
+impl Requested for Return {}
+impl Requested for Request {}
+
+impl<K: Requested> Id<K> {
+    /// The same id, where it does not matter what was asked for.
+    pub fn request(&self) -> RequestId {
+        Id { text: self.text.clone(), kind: PhantomData }
+    }
 }
 
 /// `short_id`: `zn_acct_a1b2c3d4`. Twelve digits instead of eight, since ids are also looked up across a client's history.
@@ -91,14 +151,31 @@ impl Kind for Delivery {
     const NAME: &'static str = "webhook delivery";
 }
 
+impl Kind for Posting {
+    const PREFIX: &'static str = "txn_";
+    const NAME: &'static str = "transaction";
+}
+
 /// A client's id.
 pub type ClientId = Id<Client>;
 /// An order's `request_id`.
 pub type OrderId = Id<Order>;
+/// A cancellation's `request_id`.
+pub type CancellationId = Id<Cancellation>;
+/// A return's `request_id`.
+pub type ReturnId = Id<Return>;
+/// The `request_id` of an order, a cancellation or a return.
+pub type RequestId = Id<Request>;
+/// A label's id.
+pub type LabelId = Id<Label>;
+/// A bundle's id.
+pub type BundleId = Id<Bundle>;
 /// A managed account's `short_id`.
 pub type AccountId = Id<Account>;
 /// A delivery's id, the same on every retry.
 pub type DeliveryId = Id<Delivery>;
+/// A posting's id in a client's ledger. Later ones are greater.
+pub type PostingId = Id<Posting>;
 
 impl<K> Clone for Id<K> {
     fn clone(&self) -> Self {
@@ -113,6 +190,12 @@ impl<K> PartialEq for Id<K> {
 }
 
 impl<K> Eq for Id<K> {}
+
+impl<K> std::hash::Hash for Id<K> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
 
 impl<K> fmt::Debug for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,8 +17,15 @@ pub mod sealed;
 pub mod totp;
 
 pub mod accounts;
+pub mod aftersale;
+pub mod cancellations;
+pub mod labels;
+pub mod ledger;
 pub mod orders;
+pub mod products;
+pub mod refunds;
 pub mod retailers;
+pub mod returns;
 pub mod webhooks;
 
 pub mod http;

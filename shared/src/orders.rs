@@ -1,10 +1,15 @@
 //! An order and its lifecycle. Everything here is a decision: no clock, no storage, no network.
 
+pub mod bundling;
 pub mod purchase;
 pub mod reconcile;
 pub mod request;
 pub mod selection;
 pub mod shipping;
+pub mod tracking;
+pub mod variants;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,7 +20,9 @@ use crate::{
     clock,
     email::Email,
     error::{Code, Refusal},
-    id::{AccountId, OrderId},
+    id::{AccountId, BundleId, OrderId},
+    ledger::Hold,
+    orders::{bundling::Group, tracking::Tracking},
     retailers::{AccountStatus, CartLine, PastOrder, RetailerCode, Review, Site},
     sealed::Sealed,
     webhooks::{EventKind, Target},
@@ -38,10 +45,15 @@ pub struct Order {
     pub email: Email,
     /// Where that account's secrets are.
     pub login: LoginSource,
-    /// Secrets that came with the order, sealed: a password, a card number.
+    /// The login that came with the order, sealed, for as long as it may be needed: [`Order::due_after`].
     pub secrets: Option<Sealed>,
-    /// Whether a card verification code waits in its own table.
-    pub has_card_code: bool,
+    /// Whether its card waits in the table of cards.
+    pub has_card: bool,
+    /// With which others it may be bought together, if it may.
+    pub group: Option<Group>,
+    /// What it takes from its client's balance, if that pays: held until it ends, and longer if nobody knows whether
+    /// it was bought.
+    pub hold: Option<Hold>,
     /// The request without its secrets, as it is echoed.
     pub request: Value,
     /// Who is told what became of it.
@@ -52,10 +64,14 @@ pub struct Order {
     pub updates: Vec<StatusUpdate>,
     /// How many messages were sent to have it worked on.
     pub dispatches: u32,
-    /// When the sweeper sees to it, unless it has ended by then.
+    /// When the sweeper sees to it.
     pub due_at: Option<Timestamp>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// When it was known to be bought or not.
+    pub ended_at: Option<Timestamp>,
+    /// The order that was made of it when its client asked for another try.
+    pub retried_as: Option<OrderId>,
     /// Counts changes; a writer names the version it read.
     pub version: u64,
 }
@@ -81,6 +97,11 @@ pub enum LoginSource {
 pub enum Status {
     /// Waits for its account's turn.
     Queued,
+    /// Waits for others to be bought together with.
+    Bundled {
+        /// The bundle it is in.
+        bundle: BundleId,
+    },
     /// A worker is at it. Nothing was bought.
     Working(Attempt),
     /// "Buy" may have been pressed: from here it can only be found out, never tried again.
@@ -150,6 +171,9 @@ pub struct Marker {
     pub known_orders: Vec<String>,
     /// What the site said of the account.
     pub account_status: AccountStatus,
+    /// The bundle it is bought with.
+    #[serde(default)]
+    pub bundle: Option<BundleId>,
 }
 
 /// A purchase that was made.
@@ -161,11 +185,34 @@ pub struct Placement {
     pub merchant_orders: Vec<PastOrder>,
     /// What the site said of the account.
     pub account_status: AccountStatus,
+    /// What the retailer said of its parcels.
+    #[serde(default)]
+    pub tracking: Tracking,
+}
+
+impl Placement {
+    /// Where one of the retailer's orders can be followed as a whole, if the retailer says so.
+    pub fn tracking_url<'a>(&'a self, past: &'a PastOrder) -> Option<&'a str> {
+        let note = self.tracking.note_of(&past.merchant_order_id);
+        let noted = note.and_then(|note| note.tracking_url.as_deref());
+        noted.or(past.tracking_url.as_deref())
+    }
+
+    /// When one of the retailer's orders should arrive, `YYYY-MM-DD`.
+    pub fn delivery_date(&self, past: &PastOrder) -> Option<&str> {
+        let note = self.tracking.note_of(&past.merchant_order_id);
+        let noted = note.and_then(|note| note.delivery_date.as_deref());
+        let is_in = |product: &String| past.products.iter().any(|(bought, _)| bought == product);
+        let mut promised = self.review.delivery_dates.iter().filter(|(product, _)| is_in(product));
+        noted.or_else(|| promised.next().map(|(_, date)| date.as_str()))
+    }
 }
 
 /// What happens to an order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// It is put into a bundle.
+    Join(BundleId),
     /// A worker takes it up, for the first time or after another was lost.
     Start(Attempt),
     /// A checkpoint is reached.
@@ -180,6 +227,8 @@ pub enum Event {
     GiveUp(Refusal),
     /// Its client wants it no more.
     Abort,
+    /// The retailer says more of its parcels.
+    Track(Tracking),
 }
 
 /// An event that cannot happen to an order as it stands.
@@ -197,28 +246,49 @@ impl Status {
     /// where "buy" could be pressed again.
     pub fn on(self, event: Event) -> Result<Self, IllegalTransition> {
         match (self, event) {
+            (Self::Queued, Event::Join(bundle)) => Ok(Self::Bundled { bundle }),
             (Self::Queued | Self::Working(_), Event::Start(attempt)) => Ok(Self::Working(attempt)),
             (Self::Working(attempt), Event::Reach(step)) if step > attempt.step => {
                 Ok(Self::Working(Attempt { step, ..attempt }))
             }
-            (Self::Working(_), Event::Press(marker)) => Ok(Self::Submitting(marker)),
-            (Self::Submitting(_), Event::Confirm(placement)) => Ok(Self::Placed(placement)),
-            (Self::Queued | Self::Working(_) | Self::Submitting(_), Event::Refuse(refusal)) => {
-                Ok(Self::Failed(refusal))
+            (Self::Bundled { .. } | Self::Working(_), Event::Press(marker)) => {
+                Ok(Self::Submitting(marker))
             }
+            (Self::Submitting(_), Event::Confirm(placement)) => Ok(Self::Placed(placement)),
+            (
+                Self::Queued | Self::Bundled { .. } | Self::Working(_) | Self::Submitting(_),
+                Event::Refuse(refusal),
+            ) => Ok(Self::Failed(refusal)),
             (Self::Submitting(_), Event::GiveUp(refusal)) => Ok(Self::ProbablyPlaced(refusal)),
-            (Self::Queued | Self::Working(_), Event::Abort) => Ok(Self::Failed(aborted())),
+            (Self::Queued | Self::Bundled { .. } | Self::Working(_), Event::Abort) => {
+                Ok(Self::Failed(aborted()))
+            }
+            (Self::Placed(placement), Event::Track(tracking)) => {
+                Ok(Self::Placed(Placement { tracking, ..placement }))
+            }
             (from, event) => {
                 Err(IllegalTransition { from: Box::new(from), event: Box::new(event) })
             }
         }
     }
 
-    /// Whether nothing can happen to it any more.
+    /// Whether it is decided whether it was bought.
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::Queued | Self::Working(_) | Self::Submitting(_) => false,
+            Self::Queued | Self::Bundled { .. } | Self::Working(_) | Self::Submitting(_) => false,
             Self::Placed(_) | Self::Failed(_) | Self::ProbablyPlaced(_) => true,
+        }
+    }
+
+    /// A word for logs: why it failed, if it did.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Bundled { .. } => "bundled",
+            Self::Working(_) => "working",
+            Self::Submitting(_) => "submitting",
+            Self::Placed(_) => "placed",
+            Self::Failed(refusal) | Self::ProbablyPlaced(refusal) => refusal.code.as_str(),
         }
     }
 
@@ -227,7 +297,11 @@ impl Status {
         match self {
             Self::Working(attempt) => attempt.number.saturating_add(1),
             Self::Submitting(marker) => marker.attempt.saturating_add(1),
-            Self::Queued | Self::Placed(_) | Self::Failed(_) | Self::ProbablyPlaced(_) => 1,
+            Self::Queued
+            | Self::Bundled { .. }
+            | Self::Placed(_)
+            | Self::Failed(_)
+            | Self::ProbablyPlaced(_) => 1,
         }
     }
 }
@@ -253,6 +327,19 @@ const INTERNAL_ACCOUNT: &str = "internal";
 const MAX_UPDATES: usize = 50;
 
 impl Order {
+    /// The bundle that it waits in or is bought with.
+    pub const fn bundle(&self) -> Option<&BundleId> {
+        match &self.status {
+            Status::Bundled { bundle } => Some(bundle),
+            Status::Submitting(marker) => marker.bundle.as_ref(),
+            Status::Queued
+            | Status::Working(_)
+            | Status::Placed(_)
+            | Status::Failed(_)
+            | Status::ProbablyPlaced(_) => None,
+        }
+    }
+
     /// The account that buys, as the client may know it.
     pub fn shown_account(&self) -> &str {
         match &self.login {
@@ -277,25 +364,84 @@ impl Order {
         event: Event,
         now: Timestamp,
     ) -> Result<(Self, Vec<EventKind>), IllegalTransition> {
-        let was_queued = matches!(self.status, Status::Queued);
+        let before = self.status.clone();
         self.status = self.status.on(event)?;
-        self.updates.push(update(&self.status, now));
+        let news = news(&before, &self.status);
+        self.updates.extend(update(&before, &self.status, now));
         let surplus = self.updates.len().saturating_sub(MAX_UPDATES);
         self.updates.drain(..surplus);
-        let news = match &self.status {
-            Status::Working(_) if was_queued => vec![EventKind::StatusUpdated],
-            Status::Queued | Status::Working(_) | Status::Submitting(_) => vec![],
-            Status::Placed(_) => vec![EventKind::RequestSucceeded, EventKind::StatusUpdated],
-            Status::Failed(_) | Status::ProbablyPlaced(_) => {
-                vec![EventKind::RequestFailed, EventKind::StatusUpdated]
-            }
-        };
-        if self.status.is_final() {
-            self.due_at = None;
-            self.secrets = None;
-            self.has_card_code = false;
+        if self.status.is_final() && !before.is_final() {
+            self.ended_at = Some(now);
+            self.has_card = false;
         }
+        if self.login_is_kept_until().is_none() {
+            self.secrets = None;
+        }
+        self.due_at = self.due_after(now);
         Ok((self, news))
+    }
+
+    /// When something must be done about the order, if nothing else happens after `now`.
+    ///
+    /// One that has not ended gets another message. One that was placed is asked after its parcels. A login that came
+    /// with the order is forgotten in the end.
+    pub fn due_after(&self, now: Timestamp) -> Option<Timestamp> {
+        let forget_at = self.secrets.is_some().then(|| self.login_is_kept_until()).flatten();
+        match &self.status {
+            Status::Queued | Status::Working(_) | Status::Submitting(_) => {
+                Some(clock::after(now, UNATTENDED_AFTER))
+            }
+            Status::Bundled { .. } => {
+                Some(clock::after(now, bundling::LONGEST_WAIT + UNATTENDED_AFTER))
+            }
+            Status::Placed(placement) => {
+                let placed_at = self.ended_at.unwrap_or(now);
+                let read_at = tracking::next_read(placement, placed_at, now);
+                read_at.into_iter().chain(forget_at).min()
+            }
+            Status::Failed(_) | Status::ProbablyPlaced(_) => forget_at,
+        }
+    }
+
+    /// Until when the login that came with the order is kept: to place it, to try it again, to ask after its parcels,
+    /// to cancel it or to return it.
+    pub fn login_is_kept_until(&self) -> Option<Timestamp> {
+        let after_the_end =
+            |kept_for| self.ended_at.map(|ended_at| clock::after(ended_at, kept_for));
+        match &self.status {
+            Status::Queued
+            | Status::Bundled { .. }
+            | Status::Working(_)
+            | Status::Submitting(_) => Some(Timestamp::MAX),
+            Status::Placed(_) => after_the_end(KEPT_AFTER_PLACEMENT),
+            Status::Failed(_) => after_the_end(KEPT_AFTER_FAILURE),
+            Status::ProbablyPlaced(_) => None,
+        }
+    }
+}
+
+/// After this without a further change another message is sent: the one that caused the last change would long be
+/// back by itself.
+const UNATTENDED_AFTER: Duration = Duration::from_mins(10);
+/// Retailers take goods back for a month or two.
+const KEPT_AFTER_PLACEMENT: Duration = Duration::from_hours(90 * 24);
+/// Whoever tries a failed order again does so soon.
+const KEPT_AFTER_FAILURE: Duration = Duration::from_hours(24);
+
+fn news(before: &Status, after: &Status) -> Vec<EventKind> {
+    match (before, after) {
+        (Status::Placed(before), Status::Placed(after)) => tracking::news(before, after),
+        (Status::Queued, Status::Working(_) | Status::Bundled { .. }) => {
+            vec![EventKind::StatusUpdated]
+        }
+        (
+            _,
+            Status::Queued | Status::Bundled { .. } | Status::Working(_) | Status::Submitting(_),
+        ) => vec![],
+        (_, Status::Placed(_)) => vec![EventKind::RequestSucceeded, EventKind::StatusUpdated],
+        (_, Status::Failed(_) | Status::ProbablyPlaced(_)) => {
+            vec![EventKind::RequestFailed, EventKind::StatusUpdated]
+        }
     }
 }
 
@@ -303,21 +449,43 @@ fn aborted() -> Refusal {
     Refusal::new(Code::AbortedRequest).with(json!({"msg": "Order aborted and dequeued"}))
 }
 
-fn update(status: &Status, at: Timestamp) -> StatusUpdate {
-    let (kind, message, success) = match status {
+/// The line that tells of a change; parcels that moved are told of once they all have numbers.
+fn update(before: &Status, after: &Status, at: Timestamp) -> Option<StatusUpdate> {
+    let (kind, message, success) = match after {
         Status::Queued => ("request.accepted", "Waiting for the account's turn.".to_owned(), None),
+        Status::Bundled { .. } => {
+            ("order.bundled", "Waiting to be bought together with other orders.".to_owned(), None)
+        }
         Status::Working(attempt) => {
             (attempt.step.as_str(), format!("Attempt {}.", attempt.number), None)
         }
         Status::Submitting(_) => {
             ("order.submitting", "The order is being submitted.".to_owned(), None)
         }
+        Status::Placed(placement) if before.is_final() => {
+            if !tracking::news(placed(before)?, placement).contains(&EventKind::TrackingObtained) {
+                return None;
+            }
+            ("tracking.obtained", "Every parcel has a tracking number.".to_owned(), None)
+        }
         Status::Placed(_) => ("request.finished", "The order was placed.".to_owned(), Some(true)),
         Status::Failed(refusal) | Status::ProbablyPlaced(refusal) => {
             ("request.finished", refusal.message.clone(), Some(false))
         }
     };
-    StatusUpdate { at, kind: kind.to_owned(), message, success }
+    Some(StatusUpdate { at, kind: kind.to_owned(), message, success })
+}
+
+fn placed(status: &Status) -> Option<&Placement> {
+    match status {
+        Status::Placed(placement) => Some(placement),
+        Status::Queued
+        | Status::Bundled { .. }
+        | Status::Working(_)
+        | Status::Submitting(_)
+        | Status::Failed(_)
+        | Status::ProbablyPlaced(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -351,6 +519,7 @@ pub(crate) mod tests {
             zip_code: "02139".to_owned(),
             known_orders: vec![],
             account_status: AccountStatus::default(),
+            bundle: None,
         }
     }
 
@@ -358,18 +527,37 @@ pub(crate) mod tests {
         Attempt { number: 1, fence: 1, step }
     }
 
-    fn placement() -> Placement {
+    pub(crate) fn placement() -> Placement {
         Placement {
             review: review(),
             merchant_orders: vec![],
             account_status: AccountStatus::default(),
+            tracking: Tracking::default(),
         }
     }
 
-    fn statuses() -> [Status; 6] {
+    /// An order in a history, of these products and so many of each.
+    pub(crate) fn past_order(id: &str, products: &[(&str, u32)]) -> PastOrder {
+        let products = products.iter().map(|(product, count)| ((*product).to_owned(), *count));
+        PastOrder {
+            merchant_order_id: id.to_owned(),
+            placed_at: Timestamp::UNIX_EPOCH,
+            products: products.collect(),
+            total: Cents(2000),
+            zip_code: "02139".to_owned(),
+            tracking_url: None,
+        }
+    }
+
+    fn bundle() -> BundleId {
+        BundleId::new(uuid::Uuid::nil())
+    }
+
+    fn statuses() -> [Status; 7] {
         let refusal = Refusal::new(Code::InternalError);
         [
             Status::Queued,
+            Status::Bundled { bundle: bundle() },
             Status::Working(attempt(Step::Started)),
             Status::Submitting(marker()),
             Status::Placed(placement()),
@@ -378,9 +566,10 @@ pub(crate) mod tests {
         ]
     }
 
-    fn events() -> [Event; 7] {
+    fn events() -> [Event; 9] {
         let refusal = Refusal::new(Code::InternalError);
         [
+            Event::Join(bundle()),
             Event::Start(attempt(Step::Started)),
             Event::Reach(Step::SignedIn),
             Event::Press(marker()),
@@ -388,15 +577,18 @@ pub(crate) mod tests {
             Event::Refuse(refusal.clone()),
             Event::GiveUp(refusal),
             Event::Abort,
+            Event::Track(Tracking::default()),
         ]
     }
 
     /// Row: status; column: event; the letter of the status that follows, or `-` where it cannot happen.
-    const TABLE: [&str; 6] = ["W---F-F", "WWS-F-F", "---PF?-", "-------", "-------", "-------"];
+    const TABLE: [&str; 7] =
+        ["BW---F-F-", "---S-F-F-", "-WWS-F-F-", "----PF?--", "--------P", "---------", "---------"];
 
     fn letter(status: &Status) -> char {
         match status {
             Status::Queued => 'Q',
+            Status::Bundled { .. } => 'B',
             Status::Working(_) => 'W',
             Status::Submitting(_) => 'S',
             Status::Placed(_) => 'P',
@@ -427,7 +619,10 @@ pub(crate) mod tests {
                 };
                 assert!(!matches!(
                     after,
-                    Status::Queued | Status::Working(_) | Status::Submitting(_)
+                    Status::Queued
+                        | Status::Bundled { .. }
+                        | Status::Working(_)
+                        | Status::Submitting(_)
                 ));
                 if !reached.contains(&after) {
                     reached.push(after.clone());
@@ -447,8 +642,9 @@ pub(crate) mod tests {
     }
 
     /// As orders under way are stored. A field that is added must have a default, or they could not be read any more.
-    const STORED: [&str; 6] = [
+    const STORED: [&str; 7] = [
         r#"{"state":"queued"}"#,
+        r#"{"state":"bundled","bundle":"bundle_0123456789abcdef0123456789abcdef"}"#,
         r#"{"state":"working","number":2,"fence":3,"step":"cart_filled"}"#,
         r#"{"state":"submitting","attempt":1,"fence":2,"written_at":1,"deadline":2,"review":{"checkout_id":"c",
             "subtotal":1,"shipping":0,"tax":0,"total":1,"gift_certificate":null,"product_subtotals":[["P",1]],
@@ -469,7 +665,7 @@ pub(crate) mod tests {
             .iter()
             .map(|stored| letter(&serde_json::from_str(stored).expect(stored)))
             .collect();
-        assert_eq!(letters, "QWSPF?");
+        assert_eq!(letters, "QBWSPF?");
     }
 
     #[test]

@@ -4,16 +4,18 @@
 //! purchase by itself.
 
 pub mod sandbox;
+pub mod table;
 
 use std::{fmt, future::Future, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     accounts::credentials::Login,
-    error::{BoxError, Refusal},
+    error::{BoxError, Code, Refusal},
     fields::Unfit,
     money::Cents,
     orders::{
@@ -21,6 +23,7 @@ use crate::{
         selection::Offer,
         shipping::ShippingOption,
     },
+    products::ProductPage,
 };
 
 /// A retailer as the v1 document names it.
@@ -60,6 +63,15 @@ impl RetailerCode {
             Self::Costco => "costco",
             Self::Walmart => "walmart",
         }
+    }
+
+    /// The retailer a caller names. Refuses with `unknown_retailer`.
+    pub fn named(text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|Unfit(unfit)| {
+            let refusal =
+                Refusal::new(Code::UnknownRetailer).saying(format!("The retailer {unfit}."));
+            refusal.with(json!({"retailer": text}))
+        })
     }
 }
 
@@ -151,7 +163,8 @@ pub struct CartLine {
     pub quantity: u32,
 }
 
-/// What only the shop may see of a card. It has no `Debug` and is never stored.
+/// What only the shop may see of a card. It has no `Debug`, and is stored sealed only.
+#[derive(Clone)]
 pub struct Card {
     /// Its number.
     pub number: SecretString,
@@ -161,28 +174,40 @@ pub struct Card {
 
 /// All a shop asks at checkout beyond the cart.
 pub struct Checkout<'a> {
-    /// Where it goes.
-    pub shipping_address: &'a Address,
+    /// What goes to whom. Together they are what is in the cart.
+    pub shipments: Vec<Shipment<'a>>,
     /// Who pays, as the card's bank knows them.
     pub billing_address: Option<&'a Address>,
-    /// The chosen option's id.
-    pub shipping_option: &'a str,
     /// How it is paid.
     pub payment: &'a Payment,
     /// The card's secrets, when it is paid by card.
     pub card: Option<&'a Card>,
+    /// Codes to try, in this order.
+    pub promo_codes: &'a [String],
+    /// The buyer's own number of the purchase, for business accounts. Retailers and accounts that know none ignore it.
+    pub po_number: Option<&'a str>,
+    /// Who is to be credited with the sale. Retailers that know no such tags ignore it.
+    pub affiliate_tag: Option<&'a str>,
+}
+
+/// What goes to one recipient.
+pub struct Shipment<'a> {
+    /// Which part of the cart.
+    pub lines: &'a [CartLine],
+    /// Where it goes.
+    pub address: &'a Address,
+    /// The chosen option's id.
+    pub shipping_option: &'a str,
     /// Hide prices from the recipient.
     pub is_gift: bool,
     /// A text for the packing slip.
     pub gift_message: Option<&'a str>,
-    /// Codes to try, in this order.
-    pub promo_codes: &'a [String],
 }
 
-/// The retailer's final figures, just before the button is pressed.
+/// The retailer's final figures of one shipment, just before the button is pressed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Review {
-    /// What the retailer knows this checkout by.
+    /// What the retailer knows the whole checkout by: the same for all its shipments.
     pub checkout_id: String,
     /// The goods.
     pub subtotal: Cents,
@@ -236,6 +261,111 @@ pub struct AccountStatus {
     pub charity: Option<String>,
 }
 
+/// Where an order of a retailer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderProgress {
+    /// It was placed and has not left yet.
+    Open,
+    /// The retailer tries to cancel it, and may fail.
+    CancelRequested,
+    /// It will never come.
+    Cancelled,
+    /// It has left.
+    Shipped,
+    /// It is there.
+    Delivered,
+}
+
+/// What a retailer says of an order after the sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderState {
+    /// Where it stands.
+    pub progress: OrderProgress,
+    /// What has left. Empty before that, and for retailers that do not say.
+    pub parcels: Vec<Parcel>,
+    /// Where the whole order can be followed.
+    pub tracking_url: Option<String>,
+    /// When it should arrive, `YYYY-MM-DD`.
+    pub delivery_date: Option<String>,
+}
+
+/// A parcel on its way. Often it is known before its number is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// What is in it.
+    pub product_ids: Vec<String>,
+    /// Who carries it.
+    pub carrier: Option<String>,
+    /// The carrier's number of it.
+    pub tracking_number: Option<String>,
+    /// Where it can be followed.
+    pub tracking_url: Option<String>,
+    /// `InTransit` or `Delivered`, as v1 spells it.
+    pub delivery_status: Option<String>,
+}
+
+/// How a cancellation was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelled {
+    /// It is cancelled.
+    Done,
+    /// The retailer tries; [`Connector::order_state`] will tell.
+    Attempting,
+}
+
+/// What is to be sent back.
+pub struct ReturnOrder<'a> {
+    /// The order it is from.
+    pub merchant_order_id: &'a str,
+    /// Product ids and how many of each.
+    pub items: &'a [(String, u32)],
+    /// Why, in a word of the retailer's.
+    pub reason_code: &'a str,
+    /// How, in a word of the retailer's.
+    pub method_code: &'a str,
+    /// Why, in the buyer's words; some reasons need it.
+    pub explanation: Option<&'a str>,
+    /// Where it is sent from; where the order went, without it.
+    pub return_address: Option<&'a Address>,
+    /// Whether a pending return of the same items is called off for it.
+    pub cancel_pending: bool,
+}
+
+/// A return that the retailer knows of already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingReturn {
+    /// The retailer's own id.
+    pub merchant_return_id: String,
+    /// As `Refund issued`.
+    pub status: String,
+    /// As `$6.30 refund issued on Nov 22, 2017.`
+    pub description: String,
+}
+
+/// A return that was taken. It has no `Debug`: a label holds somebody's home.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StartedReturn {
+    /// The retailer's own id.
+    pub merchant_return_id: String,
+    /// When it must have been sent, `YYYY-MM-DDTHH:MM:SS`.
+    pub return_by: String,
+    /// What to stick on the parcels, each a PDF.
+    pub labels: Vec<Vec<u8>>,
+}
+
+/// Where a return stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnProgress {
+    /// As `Refund issued`.
+    pub status: String,
+    /// As `$6.30 refund issued on Nov 22, 2017.`
+    pub description: String,
+    /// Whether it has come back to the retailer.
+    pub is_delivered: bool,
+}
+
 /// A step that did not succeed and changed nothing that matters.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -261,19 +391,36 @@ pub enum SubmitError {
     Unconfirmed(#[source] BoxError),
 }
 
-/// One way of buying. The methods stand in the order of a purchase; none has a default, so that a site says itself
-/// what it cannot do.
+/// One way of buying. The methods stand in the order of a purchase and of what comes after it; none has a default, so
+/// that a site says itself what it cannot do.
 pub trait Connector: Send + Sync {
     /// A signed-in visit. Holds the site's cookies; is never stored in clear.
     type Session: Send + Sync;
 
-    /// Signs in with password and, where asked, a TOTP code for the time `now`.
+    /// The public page of a product, as `retailer` shows it to everybody.
+    ///
+    /// Refuses with `product_unavailable`, `expired_product_id`, ….
+    fn product(
+        &self,
+        retailer: RetailerCode,
+        product_id: &str,
+    ) -> impl Future<Output = Result<ProductPage, StepError>> + Send;
+
+    /// All offers of a product, as `retailer` shows them to everybody, unsorted. Refuses like [`Connector::product`].
+    fn public_offers(
+        &self,
+        retailer: RetailerCode,
+        product_id: &str,
+    ) -> impl Future<Output = Result<Vec<Offer>, StepError>> + Send;
+
+    /// Signs in to the market `retailer` with password and, where asked, a TOTP code for the time `now`.
     ///
     /// Refuses with `invalid_login_credentials`, `account_login_failed`, `account_locked`,
     /// `account_locked_verification_required`.
     fn sign_in(
         &self,
         login: &Login,
+        retailer: RetailerCode,
         now: Timestamp,
     ) -> impl Future<Output = Result<Self::Session, StepError>> + Send;
 
@@ -297,27 +444,29 @@ pub trait Connector: Send + Sync {
         lines: &[CartLine],
     ) -> impl Future<Output = Result<(), StepError>> + Send;
 
-    /// How the cart can be shipped to `address`. Refuses with `shipping_address_refused`, ….
+    /// How `lines`, which are in the cart, can be shipped to `address`. Refuses with `shipping_address_refused`, ….
     fn shipping_options(
         &self,
         session: &Self::Session,
+        lines: &[CartLine],
         address: &Address,
     ) -> impl Future<Output = Result<Vec<ShippingOption>, StepError>> + Send;
 
-    /// The final figures. Buys nothing.
+    /// The final figures: one review for each shipment, in the order of `checkout`. Buys nothing.
     fn review(
         &self,
         session: &Self::Session,
         checkout: &Checkout<'_>,
-    ) -> impl Future<Output = Result<Review, StepError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Review>, StepError>> + Send;
 
-    /// Presses "buy" once, and never again. Gives up after `patience`.
+    /// Presses "buy" once, and never again: everything that was reviewed under `checkout_id`. Gives up after
+    /// `patience`. Answers with every order that the retailer made of it, which is at least one.
     fn submit(
         &self,
         session: &Self::Session,
-        review: &Review,
+        checkout_id: &str,
         patience: Duration,
-    ) -> impl Future<Output = Result<PastOrder, SubmitError>> + Send;
+    ) -> impl Future<Output = Result<Vec<PastOrder>, SubmitError>> + Send;
 
     /// The account's orders since `since`, newest first.
     fn history(
@@ -325,6 +474,61 @@ pub trait Connector: Send + Sync {
         session: &Self::Session,
         since: Timestamp,
     ) -> impl Future<Output = Result<Vec<PastOrder>, StepError>> + Send;
+
+    /// Where an order of the account stands. Refuses with `invalid_request` if the account has no such order.
+    fn order_state(
+        &self,
+        session: &Self::Session,
+        merchant_order_id: &str,
+    ) -> impl Future<Output = Result<OrderState, StepError>> + Send;
+
+    /// Cancels an order, or has the retailer try. May be called again: what is cancelled stays so.
+    ///
+    /// Refuses with `order_not_cancellable` once it has shipped or when the retailer does not want to, and with
+    /// `invalid_request` if the account has no such order.
+    fn cancel(
+        &self,
+        session: &Self::Session,
+        merchant_order_id: &str,
+    ) -> impl Future<Output = Result<Cancelled, StepError>> + Send;
+
+    /// The newest return of any of these products that was not called off; one that has ended with a refund, too.
+    /// Refuses with `invalid_request` if the account has no such order.
+    fn pending_return(
+        &self,
+        session: &Self::Session,
+        merchant_order_id: &str,
+        product_ids: &[String],
+    ) -> impl Future<Output = Result<Option<PendingReturn>, StepError>> + Send;
+
+    /// Starts a return. Called again after an answer that was lost, it finds the first one pending.
+    ///
+    /// Refuses with
+    /// - `return_in_progress` when one is pending that is not to be, or cannot be, called off; its data are
+    ///   `{status: {status, description}, error}`. This is looked for before anything but the items is;
+    /// - `invalid_request` for a method or a reason that the retailer does not know (its data name those that it does),
+    ///   for an explanation that is missing, and for items or an order that the account has not bought;
+    /// - `return_not_allowed` when it is not delivered, too late, or nothing that can be returned.
+    fn start_return(
+        &self,
+        session: &Self::Session,
+        wanted: &ReturnOrder<'_>,
+    ) -> impl Future<Output = Result<StartedReturn, StepError>> + Send;
+
+    /// A return that was started, once more as [`Connector::start_return`] answered it. Refuses with `invalid_request` if
+    /// the account has no such return.
+    fn started_return(
+        &self,
+        session: &Self::Session,
+        merchant_return_id: &str,
+    ) -> impl Future<Output = Result<StartedReturn, StepError>> + Send;
+
+    /// Where a return stands. Refuses with `invalid_request` if the account has no such return.
+    fn return_state(
+        &self,
+        session: &Self::Session,
+        merchant_return_id: &str,
+    ) -> impl Future<Output = Result<ReturnProgress, StepError>> + Send;
 
     /// How long after the press an order that will be taken may still be missing from the history.
     fn history_lag(&self) -> Duration;

@@ -1,18 +1,27 @@
 //! The shell of every queue function: one message at a time, in order, and none is ever dropped here.
 
-use std::{collections::HashSet, future::Future, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt::Display,
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
 
-use crate::error::{BoxError, chain};
+use crate::{
+    aws::calls,
+    error::{BoxError, chain},
+    telemetry::millis_since,
+};
 
 /// What one queue function does with a message.
 pub trait Job: Send + Sync {
-    /// What the messages say.
-    type Message: DeserializeOwned + Send;
+    /// What the messages say. As text, for the log, they name what is to be done by ids only.
+    type Message: DeserializeOwned + Display + Send;
 
     /// Does it. Every job may run twice, out of date, or after a crash half-way. An error leaves the message to its
     /// visibility timeout, and in the end to the dead-letter queue.
@@ -45,6 +54,17 @@ pub enum Outcome {
     Done,
     /// It shall come back, and the rest of its group waits behind it.
     Later(Duration),
+}
+
+impl Outcome {
+    /// What becomes of a message that asked for two things.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Done, outcome) | (outcome, Self::Done) => outcome,
+            (Self::Later(one), Self::Later(other)) => Self::Later(one.min(other)),
+        }
+    }
 }
 
 /// Runs `job` as a Lambda function behind a queue.
@@ -96,13 +116,35 @@ async fn run_one<J: Job>(
     message: &SqsMessage,
     deadline: Timestamp,
 ) -> Result<Outcome, BoxError> {
+    let started = Instant::now();
     let body = message.body.as_deref().ok_or("SQS message without a body")?;
-    let received = Received { message: serde_json::from_str(body)?, deadline };
+    let received = Received { message: serde_json::from_str::<J::Message>(body)?, deadline };
+    let what = received.message.to_string();
+    let receipt_handle = message.receipt_handle.as_deref();
     // Boxed: a job is a deep tree of futures, too deep for the compiler to lay out in one piece.
-    let outcome = Box::pin(job.run(received)).await?;
+    let outcome = Box::pin(run_or_postpone(job, received, receipt_handle)).await;
+    let became = match &outcome {
+        Ok(Outcome::Done) => "is done",
+        Ok(Outcome::Later(_)) => "comes back",
+        Err(_) => "failed",
+    };
+    tracing::info!(
+        message.id = message.message_id,
+        duration_ms = millis_since(started),
+        aws.calls = calls::take(),
+        "{what} {became}"
+    );
+    outcome
+}
+
+async fn run_or_postpone<J: Job>(
+    job: &J,
+    received: Received<J::Message>,
+    receipt_handle: Option<&str>,
+) -> Result<Outcome, BoxError> {
+    let outcome = job.run(received).await?;
     if let Outcome::Later(wait) = outcome {
-        let receipt_handle =
-            message.receipt_handle.as_deref().ok_or("SQS message without a receipt handle")?;
+        let receipt_handle = receipt_handle.ok_or("SQS message without a receipt handle")?;
         job.postpone(receipt_handle, wait).await?;
     }
     Ok(outcome)

@@ -12,13 +12,13 @@ use url::Url;
 use crate::{
     accounts::Owner,
     clock,
-    fields::{Faults, Unfit},
-    id::{DeliveryId, OrderId},
+    fields::{Faults, FieldError, Unfit},
+    id::{DeliveryId, RequestId},
     sealed::Sealed,
 };
 
 /// What a webhook tells of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The request ended well. `order_placed` is its older name.
@@ -63,6 +63,8 @@ pub struct Webhooks {
 struct Urls(Vec<Url>);
 
 const MAX_URLS: usize = 10;
+/// The news of a request is written with its change, once for each URL, in one transaction of at most 4 MB.
+const MAX_SUBSCRIPTIONS: usize = 10;
 const MAX_URL_BYTES: usize = 2048;
 
 /// One event kind and one URL that wants it, as it was asked for.
@@ -87,6 +89,16 @@ pub struct Target {
 }
 
 impl Webhooks {
+    /// The same as [`Webhooks::subscriptions`], if there are not too many.
+    pub fn bounded_subscriptions(self) -> Result<Vec<Subscription>, FieldError> {
+        let subscriptions = self.subscriptions();
+        if subscriptions.len() > MAX_SUBSCRIPTIONS {
+            let text = format!("must not name more than {MAX_SUBSCRIPTIONS} URLs in all");
+            return Err(FieldError::at("webhooks", "value_error", text));
+        }
+        Ok(subscriptions)
+    }
+
     /// Who wants what, each pair once: clients often name the old and the new spelling together.
     pub fn subscriptions(self) -> Vec<Subscription> {
         let named = [
@@ -124,6 +136,14 @@ fn subscription(kind: EventKind, mut url: Url) -> Subscription {
     Subscription { kind, url, userinfo }
 }
 
+/// `url` with a user and a password, as a client would send it.
+pub fn with_userinfo(url: &str, user: &str, password: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    url.set_username(user).ok()?;
+    url.set_password(Some(password)).ok()?;
+    Some(url.into())
+}
+
 fn parse_urls(value: Value) -> Result<Urls, Unfit> {
     let unfit = || Unfit("must be an http or https URL, or a list of them".to_owned());
     let texts = match value {
@@ -151,10 +171,10 @@ fn parse_urls(value: Value) -> Result<Urls, Unfit> {
 pub struct Delivery {
     /// The same on every try.
     pub id: DeliveryId,
-    /// Whose order it tells of.
+    /// Whose request it tells of.
     pub owner: Owner,
-    /// Which order it tells of.
-    pub order: OrderId,
+    /// Which request it tells of.
+    pub request: RequestId,
     /// Where it goes.
     pub target: Target,
     /// What it says: the body a GET answered at that moment, as JSON text.

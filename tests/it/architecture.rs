@@ -8,17 +8,25 @@ use std::{
 use crate::template::root;
 
 /// Modules of the library that know of no service, no protocol and no site. A folder goes with its file.
-const DOMAIN: [&str; 13] = [
+const DOMAIN: [&str; 21] = [
     "accounts",
+    "aftersale",
+    "cancellations",
     "client_key",
     "clock",
     "email",
     "fields",
     "id",
+    "labels",
+    "ledger",
     "money",
     "orders",
+    "products",
     "redact",
+    "refunds",
     "retailers.rs",
+    "retailers/table.rs",
+    "returns",
     "sealed",
     "totp",
     "webhooks",

@@ -77,7 +77,10 @@ async fn kill_one(moment: Moment) -> Option<Value> {
     assert!(ledger.len() <= 1, "order {id} was bought {} times", ledger.len());
     if ended["_type"] == "order_response" {
         assert_eq!(ledger.len(), 1, "{ended}");
-        assert_eq!(ended["merchant_order_ids"][0]["merchant_order_id"], ledger[0]["order_id"]);
+        assert_eq!(
+            ended["merchant_order_ids"][0]["merchant_order_id"],
+            ledger[0]["orders"][0]["order_id"]
+        );
     } else if ended["money_moved"] == "no" {
         assert_eq!(ledger.len(), 0, "{ended}");
     } else {

@@ -9,17 +9,25 @@
 )]
 
 mod aborts;
+mod addax;
 mod architecture;
 mod authn;
 mod bad_input;
+mod cancellations;
 mod clients;
 mod contract;
 mod crashes;
 mod idempotency;
 mod managed_accounts;
+mod openapi;
 mod orders;
+mod products;
+mod retries;
+mod returns;
 mod seeds;
+mod splits;
 mod sweeper;
 mod template;
+mod tracking;
 mod turns;
 mod webhooks;

@@ -214,6 +214,7 @@ async fn without_a_login_an_order_uses_a_free_account_of_its_retailer() {
     let mut wanted = order(&accounts[0]);
     wanted.as_object_mut().unwrap().remove("retailer_credentials");
     wanted["retailer"] = json!("aliexpress");
+    wanted["payment_method"] = json!({"use_gift": false});
     let ids = [api.order(&wanted).await, api.order(&wanted).await];
     let mut used = Vec::new();
     for id in &ids {

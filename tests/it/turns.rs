@@ -119,7 +119,8 @@ fn visits(journal: &[Value]) -> Vec<Visit> {
 }
 
 async fn bought_quantities(account: &ShopAccount) -> Vec<i64> {
-    let quantity = |purchase: &Value| purchase["lines"][0]["quantity"].as_i64().unwrap();
+    let quantity =
+        |purchase: &Value| purchase["orders"][0]["lines"][0]["quantity"].as_i64().unwrap();
     account.ledger().await.iter().map(quantity).collect()
 }
 

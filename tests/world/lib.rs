@@ -1,8 +1,8 @@
 //! A running stack as a test sees it: its API as a client would use it, the shop's books as a judge, and a receiver
 //! for webhooks.
 //!
-//! Every secret a test uses is a canary that [`canaries`] can recognise, and every answer and webhook is searched for
-//! canaries as it arrives. What is left behind in logs, tables and queues is searched when all tests are through.
+//! Every answer of the API is compared with its description as it arrives. Every secret a test uses is a canary that
+//! [`canaries`] can recognise, and every answer and webhook is searched for canaries as it arrives. What is left behind in logs, tables and queues is searched when all tests are through.
 
 #![expect(
     clippy::expect_used,
@@ -13,9 +13,14 @@
 )]
 
 pub mod canaries;
+pub mod logs;
+pub mod openapi;
+pub mod prepaid;
+pub mod products;
 pub mod queues;
 pub mod receiver;
 pub mod tables;
+pub mod yaml;
 
 use std::{
     path::PathBuf,
@@ -161,6 +166,21 @@ impl Api {
         self.v1(Method::GET, &format!("/v1/orders/{id}"), None).await.ok()
     }
 
+    /// Posts what must be accepted, and returns its id.
+    pub async fn post(&self, path: &str, body: Option<&Value>) -> String {
+        let answer = self.v1(Method::POST, path, body).await;
+        answer.ok()["request_id"].as_str().map(str::to_owned).expect("a request_id")
+    }
+
+    /// What stands at `path` once it is no longer processed.
+    pub async fn processed(&self, path: &str) -> Value {
+        wait(Duration::from_mins(1), path, async || {
+            let found = self.v1(Method::GET, path, None).await.ok();
+            (found["code"] != "request_processing").then_some(found)
+        })
+        .await
+    }
+
     /// The order once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
         self.ended_within(id, Duration::from_mins(1)).await
@@ -181,25 +201,47 @@ pub fn url(path: &str) -> String {
     format!("{}{path}", STACK.api_url)
 }
 
-/// Sends a request and searches the answer for canaries.
+/// Sends a request, searches the answer for canaries and, if it is the API's, compares it with its description.
 pub async fn send(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.expect("an answer");
+    let (client, request) = request.build_split();
+    let request = request.expect("a request");
+    let (method, url) = (request.method().clone(), request.url().to_string());
+    let response = client.execute(request).await.expect("an answer");
     let status = response.status();
     let text = response.text().await.expect("a body");
     canaries::assert_none(&text, "an answer");
+    let path = url.strip_prefix(&STACK.api_url);
+    let complaint = path.and_then(|path| openapi::complaint(&method, path, status, &text));
+    assert_eq!(complaint, None, "not as docs/openapi.yaml says");
     Answer { status, text }
 }
 
-/// Asks until there is something, for `limit` at the most.
+/// Fetches a file as anybody would, without a key: its status, its type and what is in it.
+pub async fn fetch(url: &str) -> (StatusCode, String, Vec<u8>) {
+    let response = http().get(url).send().await.expect("an answer");
+    let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    let (status, kind) = (response.status(), kind.unwrap_or_default().to_owned());
+    (status, kind, response.bytes().await.expect("a body").to_vec())
+}
+
+/// Asks until there is something, for `limit` at the most; less and less often, so that those who wait long do not keep
+/// busy what they wait for.
 pub async fn wait<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
     loop {
         if let Some(found) = ask().await {
             return found;
         }
         assert!(started.elapsed() < limit, "waited {limit:?} for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(Duration::from_millis(500));
     }
+}
+
+/// Lets a moment of a race pass. To wait for something, use [`wait`].
+pub async fn pause(moment: Duration) {
+    tokio::time::sleep(moment).await;
 }
 
 /// An account at the sandbox, of its own for each test.
@@ -217,6 +259,15 @@ impl ShopAccount {
     /// An account with a password only.
     pub async fn new() -> Self {
         Self::create(None).await
+    }
+
+    /// A name only, where an order needs no login.
+    pub fn nobody() -> Self {
+        Self {
+            email: "nobody@sandbox.example".to_owned(),
+            password: String::new(),
+            totp_secret: None,
+        }
     }
 
     /// An account that asks for a TOTP code, too.
@@ -268,6 +319,12 @@ impl ShopAccount {
         admin(http().delete(url)).await;
     }
 
+    /// Tells the shop how to take its cancellations: `at_once`, `attempting` or `refuse`.
+    pub async fn cancels(&self, how: &str) {
+        let body = json!({"email": self.email, "how": how});
+        admin(http().put(format!("{}/admin/cancelling", STACK.sandbox_url)).json(&body)).await;
+    }
+
     /// Every request the shop got for it, oldest first.
     pub async fn journal(&self) -> Vec<Value> {
         self.books("journal", "entries").await
@@ -278,11 +335,38 @@ impl ShopAccount {
         self.books("ledger", "purchases").await
     }
 
+    /// Waits until the shop has got `count` requests of this kind for it.
+    pub async fn journaled(&self, kind: &str, count: usize) {
+        wait(Duration::from_secs(30), kind, async || {
+            let journal = self.journal().await;
+            let got = journal.iter().filter(|entry| entry["kind"] == kind).count();
+            (got >= count).then_some(())
+        })
+        .await;
+    }
+
     async fn books(&self, book: &str, list: &str) -> Vec<Value> {
         let url = format!("{}/admin/{book}?email={}", STACK.sandbox_url, self.email);
         let entries = admin(http().get(url)).await;
         entries[list].as_array().cloned().expect("a list")
     }
+}
+
+/// Everything that anybody bought, oldest first for each account.
+pub async fn whole_ledger() -> Vec<Value> {
+    let ledger = admin(http().get(format!("{}/admin/ledger", STACK.sandbox_url))).await;
+    ledger["purchases"].as_array().cloned().expect("a list")
+}
+
+/// What the shop does with an order or a return: `orders/{id}/ship`, `orders/{id}/deliver`,
+/// `orders/{id}/cancellation`, `returns/{id}/receive` or `returns/{id}/refund`.
+pub async fn at_the_shop(path: &str, body: &Value) {
+    admin(http().post(format!("{}/admin/{path}", STACK.sandbox_url)).json(body)).await;
+}
+
+/// An order as the shop knows it.
+pub async fn shops_order(order_id: &str) -> Value {
+    admin(http().get(format!("{}/admin/orders/{order_id}", STACK.sandbox_url))).await
 }
 
 async fn admin(request: reqwest::RequestBuilder) -> Value {
@@ -317,6 +401,25 @@ pub fn order(account: &ShopAccount) -> Value {
     })
 }
 
+/// A small order of two products, of which the shop sends one and a seller the other.
+pub fn split_order(account: &ShopAccount) -> Value {
+    let mut body = order(account);
+    body["products"] = json!([
+        {"product_id": "B0016NHH56", "quantity": 2},
+        {"product_id": "B07SENT0001", "quantity": 1, "seller_selection_criteria": {"condition_in": ["New"]}},
+    ]);
+    body["max_price"] = json!(10_000);
+    body
+}
+
+/// The ids that the retailer gave an order.
+#[track_caller]
+pub fn merchant_order_ids(order: &Value) -> Vec<String> {
+    let ids = order["merchant_order_ids"].as_array();
+    let ids = ids.unwrap_or_else(|| panic!("{order}")).iter();
+    ids.map(|one| one["merchant_order_id"].as_str().expect("an id").to_owned()).collect()
+}
+
 /// Where the test of a restart notes what it left for its second half to find.
 pub fn restart_notes() -> PathBuf {
     STACK.state.join("restart-notes.json")
@@ -324,11 +427,19 @@ pub fn restart_notes() -> PathBuf {
 
 /// Makes a client as an operator does, and returns its key.
 pub fn new_client(options: &[&str]) -> String {
+    let create = ["client", "create", "--name", "A test"];
+    operate(&[&create, options].concat()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Does what an operator does with `spelter-admin`: what it prints, or what it complains of.
+pub fn operate(arguments: &[&str]) -> Result<String, String> {
     let here = std::env::current_exe().expect("this program");
     let binaries = here.ancestors().nth(2).expect("where cargo puts binaries");
     let output = Command::new(binaries.join("spelter-admin"))
-        .args(["client", "create", "--name", "A test", "--table", &STACK.tables["ClientsTable"]])
-        .args(options)
+        .args(arguments)
+        .env("SPELTER_CLIENTS_TABLE", &STACK.tables["ClientsTable"])
+        .env("SPELTER_LEDGER_TABLE", &STACK.tables["LedgerTable"])
+        .env("SPELTER_ORDERS_TABLE", &STACK.tables["OrdersTable"])
         .env("AWS_ENDPOINT_URL_DYNAMODB", &STACK.dynamodb_url)
         .envs([
             ("AWS_REGION", "us-east-1"),
@@ -337,12 +448,41 @@ pub fn new_client(options: &[&str]) -> String {
         ])
         .output()
         .expect("spelter-admin");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// What happens when the time comes at which something must be done about a request.
+pub async fn when_due(request_id: &str) {
+    tables::make_due(request_id).await;
+    invoke("SweeperFunction", &json!({})).await;
 }
 
 /// Calls a function as AWS would, and returns what it answered.
 pub async fn invoke(function: &str, payload: &Value) -> Value {
     let url = format!("{}/2015-03-31/functions/{function}/invocations", STACK.lambda_url);
     send(http().post(url).json(payload)).await.ok()
+}
+
+/// The sweeper's clock, turned forward. It shows everybody's orders, so one test at a time turns it.
+pub struct Hours {
+    #[expect(dead_code, reason = "held for as long as the test goes on")]
+    turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+/// Waits until no other test turns the clock.
+pub async fn hours() -> Hours {
+    static CLOCK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    Hours { turn: CLOCK.lock().await }
+}
+
+impl Hours {
+    /// Has the sweeper do what is due this long from now.
+    pub async fn pass(&self, time: Duration) {
+        #[expect(clippy::disallowed_methods, reason = "from the real time")]
+        let now = jiff::Timestamp::now();
+        let then = now + jiff::SignedDuration::try_from(time).expect("a time");
+        let swept = invoke("SweeperFunction", &json!({"time": then.to_string()})).await;
+        assert_eq!(swept["failed"], 0, "{swept}");
+    }
 }

@@ -30,6 +30,17 @@ async fn put(table: &str, item: &Value) {
     dynamodb("PutItem", &json!({"TableName": STACK.tables[table], "Item": item})).await;
 }
 
+/// Leaves a page of a product as a reader that died leaves it: claimed until `until_ms`, under the version `claim`.
+pub async fn claim_page(page: &str, claim: u64, until_ms: i64) {
+    let item = json!({
+        "pk": {"S": page},
+        "version": {"N": claim.to_string()},
+        "claimed_until": {"N": until_ms.to_string()},
+        "expires_at": {"N": (until_ms / 1000 + 3600).to_string()},
+    });
+    put("ProductsTable", &item).await;
+}
+
 /// An order like the stored order `model`, but as it stands with `status` and no message in any queue; due at
 /// `due_at_ms`. Its id.
 pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
@@ -51,6 +62,56 @@ pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
     }
     put("OrdersTable", &item).await;
     id
+}
+
+/// Brings forward the time at which something must be done about a request, which must have one.
+pub async fn make_due(request_id: &str) {
+    let items = items("OrdersTable").await;
+    let is_it = |item: &&Value| item["id"]["S"] == request_id;
+    let item = items.iter().find(is_it).expect("the request");
+    assert!(!item["due_at"].is_null(), "nothing is to be done about {request_id}");
+    let request = json!({
+        "TableName": STACK.tables["OrdersTable"],
+        "Key": {"pk": item["pk"], "sk": item["sk"]},
+        "UpdateExpression": "SET due_at = :past",
+        "ExpressionAttributeValues": {":past": {"N": "1"}},
+    });
+    dynamodb("UpdateItem", &request).await;
+}
+
+/// A cancellation or a return like the stored one `model`, but as it stands at `stage` and with no message in any queue;
+/// due at `due_at_ms`. Its id.
+pub async fn copy_after_sale(model: &str, stage: &Value, due_at_ms: i64) -> String {
+    let id = Uuid::now_v7().simple().to_string();
+    let items = items("OrdersTable").await;
+    let mut item = items.iter().find(|item| item["id"]["S"] == model).cloned().expect("the model");
+    let kind = item["sk"]["S"].as_str().and_then(|sk| sk.split('#').next()).expect("a kind");
+    for (name, value) in [
+        ("due_shard", json!({"S": format!("{}-0", kind.to_lowercase())})),
+        ("sk", json!({"S": format!("{kind}#{id}")})),
+        ("id", json!({"S": id})),
+        ("stage", json!({"S": stage.to_string()})),
+        ("ended_at", json!({"NULL": true})),
+        ("dispatches", json!({"N": "1"})),
+        ("due_at", json!({"N": due_at_ms.to_string()})),
+        ("version", json!({"N": "1"})),
+    ] {
+        item[name] = value;
+    }
+    put("OrdersTable", &item).await;
+    id
+}
+
+/// Makes a label one that has expired and that DynamoDB has not deleted yet.
+pub async fn expire_label(id: &str) {
+    let request = json!({
+        "TableName": STACK.tables["LabelsTable"],
+        "Key": {"pk": {"S": id}},
+        "UpdateExpression": "SET expires_at = :past",
+        "ConditionExpression": "attribute_exists(pk)",
+        "ExpressionAttributeValues": {":past": {"N": "1"}},
+    });
+    dynamodb("UpdateItem", &request).await;
 }
 
 /// Makes a delivery that was received one that was never tried and has no message, as it stands in the table when its
@@ -76,11 +137,93 @@ pub async fn forget_delivery_of(order: &str) {
     put("OrdersTable", &item).await;
 }
 
+/// Holds `cents` of a client's US dollars for an order, as accepting it would. The client must have that much.
+pub async fn hold(client_id: &str, order: &str, cents: u64) {
+    let posting = format!("txn_{}", Uuid::now_v7().simple());
+    let entry =
+        |account: &str, sign: &str| json!({"L": [{"S": account}, {"N": format!("{sign}{cents}")}]});
+    let table = &STACK.tables["LedgerTable"];
+    let key = |sk: String| json!({"pk": {"S": format!("{client_id}#test")}, "sk": {"S": sk}});
+    let item = |sk: String, members: Value| {
+        let mut item = key(sk);
+        let members = members.as_object().expect("members").clone();
+        item.as_object_mut().expect("an item").extend(members);
+        json!({"Put": {"TableName": table, "Item": item}})
+    };
+    let posting_members = json!({
+        "id": {"S": posting},
+        "currency": {"S": "USD"},
+        "kind": {"M": {"type": {"S": "hold"}, "order": {"S": order}}},
+        "entries": {"L": [entry("available", "-"), entry("held", "")]},
+        "at": {"N": "1"},
+        "note": {"S": ""},
+    });
+    let funds_members = json!({
+        "order": {"S": order},
+        "currency": {"S": "USD"},
+        "held": {"N": cents.to_string()},
+        "funds": {"M": {"state": {"S": "held"}}},
+    });
+    let balance = json!({"Update": {
+        "TableName": table,
+        "Key": key("BALANCE#USD".to_owned()),
+        "UpdateExpression": "ADD postings :one, available :minus, held :plus",
+        "ConditionExpression": "available >= :plus",
+        "ExpressionAttributeValues": {
+            ":one": {"N": "1"},
+            ":minus": {"N": format!("-{cents}")},
+            ":plus": {"N": cents.to_string()},
+        },
+    }});
+    let posting = item(format!("POSTING#USD#{posting}"), posting_members);
+    let funds = item(format!("ORDER#{order}"), funds_members);
+    dynamodb("TransactWriteItems", &json!({"TransactItems": [balance, posting, funds]})).await;
+}
+
+/// Adds a cent to what is available to a client in US dollars, and takes it from nowhere.
+pub async fn make_money(client_id: &str) {
+    let request = json!({
+        "TableName": STACK.tables["LedgerTable"],
+        "Key": {"pk": {"S": format!("{client_id}#test")}, "sk": {"S": "BALANCE#USD"}},
+        "UpdateExpression": "ADD available :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    });
+    dynamodb("UpdateItem", &request).await;
+}
+
+/// Makes an order one that ended when 1970 began, and is due since.
+pub async fn end_long_ago(order: &str) {
+    let item = order_item(order).await;
+    let request = json!({
+        "TableName": STACK.tables["OrdersTable"],
+        "Key": {"pk": item["pk"], "sk": item["sk"]},
+        "UpdateExpression": "SET ended_at = :then, due_at = :then",
+        "ExpressionAttributeValues": {":then": {"N": "0"}},
+    });
+    dynamodb("UpdateItem", &request).await;
+}
+
+/// Whether a login that came with an order is kept.
+pub async fn holds_login(order: &str) -> bool {
+    order_item(order).await["secrets"]["S"].is_string()
+}
+
+/// The bundle an order waits in.
+pub async fn bundle_of(order: &str) -> String {
+    let item = order_item(order).await;
+    let status: Value = item["status"]["S"].as_str().expect("a status").parse().expect("JSON");
+    status["bundle"].as_str().expect("an order that waits").to_owned()
+}
+
+async fn order_item(order: &str) -> Value {
+    let items = items("OrdersTable").await;
+    let is_it = |item: &Value| item["sk"]["S"] == format!("ORDER#{order}");
+    items.into_iter().find(is_it).expect("the order")
+}
+
 /// Whose an order is, as a message names its owner.
 pub async fn owner_of(order: &str) -> Value {
-    let items = items("OrdersTable").await;
-    let is_it = |item: &&Value| item["sk"]["S"] == format!("ORDER#{order}");
-    let item = items.iter().find(is_it).expect("the order");
+    let item = order_item(order).await;
     json!({"client": item["owner"]["M"]["client"]["S"], "mode": item["owner"]["M"]["mode"]["S"]})
 }
 

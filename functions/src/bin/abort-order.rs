@@ -2,7 +2,7 @@
 
 use functions::orders::{abort::AbortOrder, progress::Progress};
 use spelter::{
-    aws::{self, card_codes::CardCodes, orders::Orders, queue::Webhooks},
+    aws::{self, cards::Cards, ledger::Ledger, orders::Orders, queue::Webhooks},
     clock,
     config::required,
     http, telemetry,
@@ -12,10 +12,13 @@ use spelter::{
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
     http::serve(AbortOrder {
         progress: Progress {
-            orders: Orders::new(&aws, required("ORDERS_TABLE")?),
-            card_codes: CardCodes::new(&aws, required("CARD_CODES_TABLE")?),
+            outbox: orders.outbox(),
+            orders,
+            cards: Cards::new(&aws, required("CARDS_TABLE")?),
+            ledger: Ledger::new(&aws, required("LEDGER_TABLE")?),
             webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
             now: clock::system,
         },

@@ -1,10 +1,17 @@
 //! `POST /v1/orders`
 
-use functions::orders::create::CreateOrder;
+use functions::orders::{accept::AcceptOrder, create::CreateOrder};
 use spelter::{
     aws::{
-        self, accounts::Accounts, card_codes::CardCodes, keyed_hash::KeyedHash, leases::Leases,
-        orders::Orders, queue::Jobs, vault::Vault,
+        self,
+        accounts::Accounts,
+        cards::Cards,
+        keyed_hash::KeyedHash,
+        leases::Leases,
+        ledger::Ledger,
+        orders::Orders,
+        queue::{Jobs, Webhooks},
+        vault::Vault,
     },
     clock,
     config::required,
@@ -15,15 +22,21 @@ use spelter::{
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
     let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
     http::serve(CreateOrder {
-        orders: Orders::new(&aws, required("ORDERS_TABLE")?),
-        accounts: Accounts::new(&aws, required("ACCOUNTS_TABLE")?),
-        leases: Leases::new(&aws, required("LEASES_TABLE")?),
-        card_codes: CardCodes::new(&aws, required("CARD_CODES_TABLE")?),
-        vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
-        keyed_hash: KeyedHash::new(&aws, required("HASH_KEY_ID")?),
-        jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
-        now: clock::system,
+        accept: AcceptOrder {
+            outbox: orders.outbox(),
+            orders,
+            accounts: Accounts::new(&aws, required("ACCOUNTS_TABLE")?),
+            leases: Leases::new(&aws, required("LEASES_TABLE")?),
+            cards: Cards::new(&aws, required("CARDS_TABLE")?),
+            ledger: Ledger::new(&aws, required("LEDGER_TABLE")?),
+            vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
+            keyed_hash: KeyedHash::new(&aws, required("HASH_KEY_ID")?),
+            jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
+            webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
+            now: clock::system,
+        },
     })
     .await
 }

@@ -1,8 +1,11 @@
 //! The dead-letter queue of `jobs.fifo`.
 
-use functions::{jobs::end_dead_order::EndDeadOrder, orders::progress::Progress};
+use functions::{
+    aftersale::progress::AfterSaleProgress, jobs::end_dead_order::EndDeadOrder,
+    orders::progress::Progress,
+};
 use spelter::{
-    aws::{self, card_codes::CardCodes, leases::Leases, orders::Orders, queue::Webhooks},
+    aws::{self, cards::Cards, leases::Leases, ledger::Ledger, orders::Orders, queue::Webhooks},
     clock,
     config::required,
     sqs, telemetry,
@@ -12,11 +15,28 @@ use spelter::{
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
+    let webhooks = Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?);
     sqs::serve(EndDeadOrder {
+        bundles: orders.bundles(),
+        cancellations: AfterSaleProgress {
+            requests: orders.cancellations(),
+            outbox: orders.outbox(),
+            webhooks: webhooks.clone(),
+            now: clock::system,
+        },
+        returns: AfterSaleProgress {
+            requests: orders.returns(),
+            outbox: orders.outbox(),
+            webhooks: webhooks.clone(),
+            now: clock::system,
+        },
         progress: Progress {
-            orders: Orders::new(&aws, required("ORDERS_TABLE")?),
-            card_codes: CardCodes::new(&aws, required("CARD_CODES_TABLE")?),
-            webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
+            outbox: orders.outbox(),
+            orders,
+            cards: Cards::new(&aws, required("CARDS_TABLE")?),
+            ledger: Ledger::new(&aws, required("LEDGER_TABLE")?),
+            webhooks,
             now: clock::system,
         },
         leases: Leases::new(&aws, required("LEASES_TABLE")?),

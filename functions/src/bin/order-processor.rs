@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use functions::{jobs::place_order::PlaceOrder, orders::progress::Progress};
+use functions::{
+    aftersale::progress::AfterSaleProgress, jobs::account::AccountWorker,
+    orders::progress::Progress,
+};
 use spelter::{
     aws::{
         self,
         accounts::Accounts,
-        card_codes::CardCodes,
+        cards::Cards,
+        labels::Labels,
         leases::Leases,
+        ledger::Ledger,
         orders::Orders,
         queue::{Jobs, Webhooks},
+        refunds::Refunds,
         vault::Vault,
     },
     clock,
@@ -28,14 +34,35 @@ const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
+    let webhooks = Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?);
+    let ledger_table: String = required("LEDGER_TABLE")?;
     let sandbox_url: Url = required("SANDBOX_URL")?;
-    sqs::serve(PlaceOrder {
-        progress: Progress {
-            orders: Orders::new(&aws, required("ORDERS_TABLE")?),
-            card_codes: CardCodes::new(&aws, required("CARD_CODES_TABLE")?),
-            webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
+    sqs::serve(AccountWorker {
+        bundles: orders.bundles(),
+        cancellations: AfterSaleProgress {
+            requests: orders.cancellations(),
+            outbox: orders.outbox(),
+            webhooks: webhooks.clone(),
             now: clock::system,
         },
+        returns: AfterSaleProgress {
+            requests: orders.returns(),
+            outbox: orders.outbox(),
+            webhooks: webhooks.clone(),
+            now: clock::system,
+        },
+        progress: Progress {
+            outbox: orders.outbox(),
+            orders,
+            cards: Cards::new(&aws, required("CARDS_TABLE")?),
+            ledger: Ledger::new(&aws, ledger_table.clone()),
+            webhooks,
+            now: clock::system,
+        },
+        refunds: Refunds::new(&aws, ledger_table),
+        labels: Labels::new(&aws, required("LABELS_TABLE")?),
+        api_url: required("API_URL")?,
         accounts: Accounts::new(&aws, required("ACCOUNTS_TABLE")?),
         leases: Leases::new(&aws, required("LEASES_TABLE")?),
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),

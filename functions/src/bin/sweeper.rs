@@ -1,8 +1,7 @@
 //! Every minute.
 
-use functions::sweep::Sweep;
+use functions::sweep::{Scheduled, Sweep};
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::Value;
 use spelter::{
     aws::{
         self,
@@ -18,11 +17,18 @@ use spelter::{
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
     let sweep = &Sweep {
-        orders: Orders::new(&aws, required("ORDERS_TABLE")?),
+        outbox: orders.outbox(),
+        bundles: orders.bundles(),
+        cancellations: orders.cancellations(),
+        returns: orders.returns(),
+        orders,
         jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
         webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
-        now: clock::system,
     };
-    lambda_runtime::run(service_fn(move |_: LambdaEvent<Value>| sweep.run())).await
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Scheduled>| {
+        sweep.run(event.payload.time.unwrap_or_else(clock::system))
+    }))
+    .await
 }

@@ -19,7 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws::config().await;
     sqs::serve(DeliverWebhook {
-        orders: Orders::new(&aws, required("ORDERS_TABLE")?),
+        outbox: Orders::new(&aws, required("ORDERS_TABLE")?).outbox(),
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
         webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
         client: client::build(TIMEOUT)?,

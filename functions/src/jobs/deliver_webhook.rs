@@ -9,7 +9,8 @@ use http::header;
 use spelter::{
     aws::{
         AwsError,
-        orders::{Orders, secrets_context},
+        orders::secrets_context,
+        outbox::Outbox,
         queue::{MAX_DELAY, WebhookMessage, Webhooks},
         vault::Vault,
     },
@@ -22,7 +23,7 @@ use spelter::{
 /// What this function may touch.
 pub struct DeliverWebhook {
     /// The deliveries.
-    pub orders: Orders,
+    pub outbox: Outbox,
     /// Opens a URL's user and password.
     pub vault: Vault,
     /// Where a later try is asked for.
@@ -40,8 +41,8 @@ impl Job for DeliverWebhook {
     type Message = WebhookMessage;
 
     async fn run(&self, received: Received<WebhookMessage>) -> Result<Outcome, BoxError> {
-        let WebhookMessage::Deliver { owner, order, delivery: id } = received.message;
-        let Some(delivery) = self.orders.delivery(&owner, &order, &id).await? else {
+        let WebhookMessage::Deliver { owner, request, delivery: id } = received.message;
+        let Some(delivery) = self.outbox.get(&owner, &request, &id).await? else {
             return Err(format!("no delivery {id}").into());
         };
         let Some((delivery, attempts)) = self.claim(delivery).await? else {
@@ -77,7 +78,7 @@ impl DeliverWebhook {
             due_at: clock::after(now, CLAIM),
             last_error: Some("no answer was recorded".to_owned()),
         };
-        match self.orders.save_delivery(delivery).await {
+        match self.outbox.save(delivery).await {
             Ok(delivery) => Ok(Some((delivery, attempts))),
             Err(AwsError::Conflict) => Ok(None),
             Err(error) => Err(error.into()),
@@ -93,7 +94,7 @@ impl DeliverWebhook {
             .header("webhook-id", delivery.id.as_str())
             .body(delivery.body.clone());
         if let Some(sealed) = &delivery.target.userinfo {
-            let context = secrets_context(&delivery.owner, &delivery.order, "webhook");
+            let context = secrets_context(&delivery.owner, &delivery.request, "webhook");
             let userinfo = String::from_utf8(self.vault.open(&context, sealed).await?)?;
             let (user, password) = userinfo.split_once(':').unwrap_or((&userinfo, ""));
             request = request.basic_auth(user, Some(password));
@@ -119,11 +120,16 @@ impl DeliverWebhook {
             Ok(()) => DeliveryState::Delivered { attempts, at: now },
             Err(error) => {
                 let error = chain(&*error);
-                tracing::warn!(delivery.id = %delivery.id, attempts, error, "{} was not received", delivery.id);
+                let id = &delivery.id;
+                tracing::warn!(delivery.id = %id, attempts, error, "{id} was not received");
                 after_failure(attempts, error, now)
             }
         };
-        let delivery = self.orders.save_delivery(delivery).await?;
+        let delivery = self.outbox.save(delivery).await?;
+        if let DeliveryState::Undelivered { .. } = delivery.state {
+            let id = &delivery.id;
+            tracing::error!(delivery.id = %id, request.id = %delivery.request, "{id} is given up");
+        }
         let DeliveryState::Pending { due_at, .. } = delivery.state else {
             return Ok(());
         };
@@ -132,7 +138,7 @@ impl DeliverWebhook {
         if wait <= MAX_DELAY {
             let message = WebhookMessage::Deliver {
                 owner: delivery.owner,
-                order: delivery.order,
+                request: delivery.request,
                 delivery: delivery.id,
             };
             self.webhooks.send(&message, wait).await?;

@@ -64,9 +64,10 @@ impl Endpoint for UpdateManagedAccount {
         }
         account.retailer = if nulls.retailer { None } else { retailer.or(account.retailer) };
         merge(&mut account.retailer_config, retailer_config.unwrap_or_default())?;
-        account.has_totp = !nulls.totp_secret && (totp_secret.is_some() || account.has_totp);
+        let had_totp = account.has_totp;
+        account.has_totp = !nulls.totp_secret && (totp_secret.is_some() || had_totp);
         let context = secrets_context(&owner, &id);
-        let change = Change { password, totp_secret, nulls };
+        let change = Change { password, totp_secret, had_totp, nulls };
         let sealed = self.change_secrets(&context, sealed, change).await?;
         account.updated_at = (self.now)();
         account.version = account.version.saturating_add(1);
@@ -78,20 +79,24 @@ impl Endpoint for UpdateManagedAccount {
 }
 
 impl UpdateManagedAccount {
-    /// The bundle after the change; it is opened only if one of its secrets changes.
+    /// The bundle after the change. It is opened only if one of its secrets changes and another stays.
     async fn change_secrets(
         &self,
         context: &Context,
         sealed: Option<Sealed>,
         change: Change,
     ) -> Result<Option<Sealed>, ApiError> {
-        let Change { password, totp_secret, nulls } = change;
+        let Change { password, totp_secret, had_totp, nulls } = change;
         if password.is_none() && totp_secret.is_none() && !nulls.password && !nulls.totp_secret {
             return Ok(sealed);
         }
+        let keeps_password = password.is_none() && !nulls.password;
+        let keeps_totp = had_totp && totp_secret.is_none() && !nulls.totp_secret;
         let mut secrets = match &sealed {
-            Some(sealed) => self.vault.open_secrets(context, sealed).await?,
-            None => Secrets::default(),
+            Some(sealed) if keeps_password || keeps_totp => {
+                self.vault.open_secrets(context, sealed).await?
+            }
+            Some(_) | None => Secrets::default(),
         };
         secrets.password = if nulls.password { None } else { password.or(secrets.password) };
         secrets.totp = if nulls.totp_secret { None } else { totp_secret.or(secrets.totp) };
@@ -102,6 +107,7 @@ impl UpdateManagedAccount {
 struct Change {
     password: Option<SecretString>,
     totp_secret: Option<TotpSecret>,
+    had_totp: bool,
     nulls: Nulls,
 }
 

@@ -9,7 +9,7 @@ use spelter::{
     accounts::ManagedAccount,
     aws::leases::Holder,
     email::Email,
-    id::{AccountId, OrderId},
+    id::{AccountId, RequestId},
     retailers::RetailerCode,
 };
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub struct View {
     forwarding_email: String,
     has_totp: bool,
     has_forwarding: bool,
-    locked_by_job_id: Option<OrderId>,
+    locked_by_job_id: Option<RequestId>,
     last_used_at: Option<String>,
     retailer_config: BTreeMap<String, Value>,
     created_at: String,

@@ -43,7 +43,9 @@ impl Endpoint for AbortOrder {
                 // Its worker was faster. What it wrote decides whether there is still something to abort.
                 Err(ProgressError::Lost) => {}
                 Err(ProgressError::Storage(error)) => return Err(error.into()),
-                Err(ProgressError::Illegal(error)) => return Err(ApiError::Internal(error.into())),
+                Err(error @ (ProgressError::Illegal(_) | ProgressError::OutOfTurn(_))) => {
+                    return Err(ApiError::Internal(error.into()));
+                }
             }
         }
         Ok(view::body(&self.get(&owner, &id).await?))
@@ -60,7 +62,7 @@ impl AbortOrder {
 /// Once the marker is written, "buy" may have been pressed.
 const fn can_be_aborted(status: &Status) -> bool {
     match status {
-        Status::Queued | Status::Working(_) => true,
+        Status::Queued | Status::Bundled { .. } | Status::Working(_) => true,
         Status::Submitting(_)
         | Status::Placed(_)
         | Status::Failed(_)

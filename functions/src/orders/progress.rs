@@ -1,31 +1,33 @@
 //! Writing what happens to an order: its new state, the news of it and the forgetting of its secrets, all or nothing.
 
-use std::time::Duration;
-
+use jiff::Timestamp;
 use spelter::{
+    aftersale::OutOfTurn,
     aws::{
-        AwsError,
-        card_codes::CardCodes,
-        leases::{Lease, Leases},
-        orders::{Change, Orders},
-        queue::{WebhookMessage, Webhooks},
+        AwsError, cards::Cards, ledger::Ledger, orders::Orders, outbox::Outbox, queue::Webhooks,
+        transaction::Write,
     },
-    clock::{self, Clock},
-    error::{BoxError, chain},
-    id::DeliveryId,
-    orders::{Event, IllegalTransition, Order},
-    webhooks::{Delivery, DeliveryState, EventKind},
+    clock::Clock,
+    id::PostingId,
+    ledger::Posting,
+    orders::{Event, IllegalTransition, Order, Status},
+    webhooks::Delivery,
 };
 use uuid::Uuid;
 
 use super::view;
+use crate::news;
 
 /// What a change touches.
 pub struct Progress {
-    /// The orders and their outbox.
+    /// The orders.
     pub orders: Orders,
+    /// The news of them.
+    pub outbox: Outbox,
     /// Forgotten when an order ends.
-    pub card_codes: CardCodes,
+    pub cards: Cards,
+    /// Where what it takes from a balance is spent or given back.
+    pub ledger: Ledger,
     /// Told at once after a change; the sweeper tells it again if that fails.
     pub webhooks: Webhooks,
     /// The time.
@@ -41,6 +43,9 @@ pub enum ProgressError {
     /// The order does not take this event. A bug of ours.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
+    /// A cancellation or a return does not take it. A bug of ours.
+    #[error(transparent)]
+    OutOfTurn(#[from] OutOfTurn),
     /// It could not be written.
     #[error("the change was not written")]
     Storage(#[source] AwsError),
@@ -55,67 +60,79 @@ impl From<AwsError> for ProgressError {
     }
 }
 
-/// After this without a further change the sweeper sends another message: the one that caused the last change would
-/// long be back by itself.
-const UNATTENDED_AFTER: Duration = Duration::from_mins(10);
+/// A change of one order, ready to be written.
+struct Step {
+    order: Order,
+    deliveries: Vec<Delivery>,
+    also: Vec<Write>,
+}
 
 impl Progress {
-    /// Writes `event`, provided that `lease`, if there is one, is still held.
+    /// Writes `event`, provided that the lease behind `held`, if there is one, is still held.
     pub async fn advance(
         &self,
         order: Order,
         event: Event,
-        lease: Option<(&Leases, &Lease)>,
+        held: Option<Write>,
     ) -> Result<Order, ProgressError> {
+        let also = held.into_iter().collect();
+        let mut orders = self.advance_all(vec![(order, event)], also).await?;
+        orders.pop().ok_or(ProgressError::Lost)
+    }
+
+    /// Writes an event for each of several orders and `also` something else, all or nothing.
+    pub async fn advance_all(
+        &self,
+        events: Vec<(Order, Event)>,
+        mut also: Vec<Write>,
+    ) -> Result<Vec<Order>, ProgressError> {
         let now = (self.now)();
-        let forget_card_code = order.has_card_code.then_some(&self.card_codes);
-        let (mut order, news) = order.on(event, now)?;
-        let ended = order.status.is_final();
-        order.due_at = (!ended).then(|| clock::after(now, UNATTENDED_AFTER));
-        let deliveries = deliveries(&order, &news, now);
-        let messages: Vec<_> = deliveries.iter().map(message).collect();
-        let change = Change {
-            order,
-            deliveries,
-            lease,
-            forget_card_code: forget_card_code.filter(|_| ended),
+        let (mut orders, mut deliveries) = (Vec::new(), Vec::new());
+        for (order, event) in events {
+            let step = self.step(order, event, now)?;
+            orders.push(step.order);
+            deliveries.extend(step.deliveries);
+            also.extend(step.also);
+        }
+        let orders = self.orders.save_all(orders, also).await?;
+        news::tell(&self.webhooks, &deliveries).await;
+        Ok(orders)
+    }
+
+    fn step(&self, order: Order, event: Event, now: Timestamp) -> Result<Step, ProgressError> {
+        let (had_card, had_ended) = (order.has_card, order.status.is_final());
+        let (order, kinds) = order.on(event, now)?;
+        let deliveries = news::deliveries(&view::about(&order), &kinds, now);
+        let mut also = Vec::new();
+        for delivery in &deliveries {
+            also.push(self.outbox.put(delivery)?);
+        }
+        if order.status.is_final() && !had_ended {
+            also.extend(self.orders.claims(&order)?);
+            if had_card {
+                also.push(self.cards.delete(&order.id)?);
+            }
+            also.extend(self.settle(&order, now)?);
+        }
+        Ok(Step { order, deliveries, also })
+    }
+
+    /// What a client's balance paid for is spent, and what it did not is given back. While nobody knows which, it
+    /// stays held.
+    fn settle(&self, order: &Order, now: Timestamp) -> Result<Vec<Write>, AwsError> {
+        let Some(hold) = &order.hold else { return Ok(Vec::new()) };
+        let (id, order_id) = (PostingId::new(Uuid::now_v7()), order.id.clone());
+        let posting = match &order.status {
+            Status::Placed(placement) => {
+                Posting::capture(id, now, order_id, hold.amount, placement.review.total)
+            }
+            Status::Failed(_) => Posting::release(id, now, order_id, hold.amount),
+            Status::Queued
+            | Status::Bundled { .. }
+            | Status::Working(_)
+            | Status::Submitting(_)
+            | Status::ProbablyPlaced(_) => return Ok(Vec::new()),
         };
-        let order = self.orders.save(change).await?;
-        for message in messages {
-            self.tell(&message).await;
-        }
-        Ok(order)
-    }
-
-    async fn tell(&self, message: &WebhookMessage) {
-        if let Err(error) = self.webhooks.send(message, Duration::ZERO).await {
-            let error: BoxError = error.into();
-            tracing::warn!(error = chain(&*error), "a webhook waits for the sweeper");
-        }
-    }
-}
-
-fn deliveries(order: &Order, news: &[EventKind], now: jiff::Timestamp) -> Vec<Delivery> {
-    let wanted = order.webhooks.iter().filter(|target| news.contains(&target.kind));
-    let body = view::body(order).to_string();
-    wanted
-        .map(|target| Delivery {
-            id: DeliveryId::new(Uuid::now_v7()),
-            owner: order.owner.clone(),
-            order: order.id.clone(),
-            target: target.clone(),
-            body: body.clone(),
-            state: DeliveryState::Pending { attempts: 0, due_at: now, last_error: None },
-            created_at: now,
-            version: 1,
-        })
-        .collect()
-}
-
-fn message(delivery: &Delivery) -> WebhookMessage {
-    WebhookMessage::Deliver {
-        owner: delivery.owner.clone(),
-        order: delivery.order.clone(),
-        delivery: delivery.id.clone(),
+        self.ledger.writes(&order.owner, &hold.currency, &posting)
     }
 }

@@ -4,18 +4,33 @@ use serde_json::{Map, Value, json};
 use spelter::{
     clock::v1_text,
     error::{Code, MoneyMoved, Refusal},
-    orders::{Order, Placement, Status, StatusUpdate},
+    orders::{Order, Placement, Status, StatusUpdate, tracking::Parcel},
     retailers::{PastOrder, Review},
 };
+
+use crate::news::About;
 
 /// The body. Once an order has ended it does not change by itself.
 pub fn body(order: &Order) -> Value {
     let mut body = outcome(order);
     body.insert("request_id".to_owned(), json!(order.id));
     body.insert("_created_at".to_owned(), v1_text(order.created_at).into());
+    if let Some(ended_at) = order.ended_at {
+        body.insert("_finalized_at".to_owned(), v1_text(ended_at).into());
+    }
     body.insert("request".to_owned(), order.request.clone());
     body.insert("status_updates".to_owned(), order.updates.iter().map(status_update).collect());
     body.into_iter().collect()
+}
+
+/// For the news of it.
+pub(crate) fn about(order: &Order) -> About<'_> {
+    About {
+        owner: &order.owner,
+        request: order.id.request(),
+        webhooks: &order.webhooks,
+        body: body(order),
+    }
 }
 
 /// The line of a list: without the details that only the order itself has.
@@ -40,7 +55,7 @@ pub fn summary(order: &Order) -> Value {
 
 fn outcome(order: &Order) -> Map<String, Value> {
     match &order.status {
-        Status::Queued | Status::Working(_) | Status::Submitting(_) => {
+        Status::Queued | Status::Bundled { .. } | Status::Working(_) | Status::Submitting(_) => {
             let row = Code::RequestProcessing.row();
             error(&Refusal::new(Code::RequestProcessing), row.money_moved)
         }
@@ -50,7 +65,8 @@ fn outcome(order: &Order) -> Map<String, Value> {
     }
 }
 
-fn error(refusal: &Refusal, money_moved: MoneyMoved) -> Map<String, Value> {
+/// An outcome that is an error.
+pub(crate) fn error(refusal: &Refusal, money_moved: MoneyMoved) -> Map<String, Value> {
     let Refusal { code, message, data } = refusal;
     object([
         ("_type", "error".into()),
@@ -63,16 +79,15 @@ fn error(refusal: &Refusal, money_moved: MoneyMoved) -> Map<String, Value> {
 }
 
 fn placed(order: &Order, placement: &Placement) -> Map<String, Value> {
-    let Placement { review, merchant_orders, account_status } = placement;
+    let Placement { review, merchant_orders, account_status, tracking } = placement;
     object([
         ("_type", "order_response".into()),
         ("price_components", price_components(review)),
         (
             "merchant_order_ids",
-            merchant_orders.iter().map(|past| merchant_order(order, review, past)).collect(),
+            merchant_orders.iter().map(|past| merchant_order(order, placement, past)).collect(),
         ),
-        // Filled when the retailer has shipped.
-        ("tracking", json!([])),
+        ("tracking", tracking.parcels.iter().map(parcel).collect()),
         (
             "delivery_dates",
             review
@@ -114,20 +129,53 @@ fn price_components(review: &Review) -> Value {
     components.into()
 }
 
-fn merchant_order(order: &Order, review: &Review, past: &PastOrder) -> Value {
-    let PastOrder { merchant_order_id, placed_at, products, total: _, zip_code: _, tracking_url } =
-        past;
-    let delivery_date = review.delivery_dates.first().map(|(_, date)| display_date(date));
+fn merchant_order(order: &Order, placement: &Placement, past: &PastOrder) -> Value {
+    let PastOrder {
+        merchant_order_id,
+        placed_at,
+        products,
+        total: _,
+        zip_code: _,
+        tracking_url: _,
+    } = past;
+    let parcels = &placement.tracking.parcels;
+    let own = parcels.iter().filter(|parcel| parcel.merchant_order_id == *merchant_order_id);
+    let own: Vec<_> = own.collect();
+    let of_parcel = || own.iter().find_map(|parcel| parcel.tracking_url.as_deref());
     json!({
         "merchant_order_id": merchant_order_id,
         "merchant": order.retailer,
         "account": order.shown_account(),
         "placed_at": v1_text(*placed_at),
-        "tracking": [],
+        "tracking": own.iter().filter_map(|parcel| parcel.tracking_number.as_ref()).collect::<Vec<_>>(),
         "product_ids": products.iter().map(|(product_id, _)| product_id).collect::<Vec<_>>(),
-        "tracking_url": tracking_url,
-        "delivery_date": delivery_date,
+        "tracking_url": placement.tracking_url(past).or_else(of_parcel),
+        "delivery_date": placement.delivery_date(past).map(display_date),
         "shipping_address": order.request.get("shipping_address"),
+    })
+}
+
+/// One for each parcel. What the retailer has not said is null; `product_id` is the first of its products, as the
+/// document shows it.
+fn parcel(parcel: &Parcel) -> Value {
+    let Parcel {
+        merchant_order_id,
+        product_ids,
+        carrier,
+        tracking_number,
+        tracking_url,
+        delivery_status,
+        obtained_at,
+    } = parcel;
+    json!({
+        "merchant_order_id": merchant_order_id,
+        "product_id": product_ids.first(),
+        "product_ids": product_ids,
+        "carrier": carrier,
+        "tracking_number": tracking_number,
+        "tracking_url": tracking_url,
+        "delivery_status": delivery_status,
+        "obtained_at": obtained_at.map(v1_text),
     })
 }
 
@@ -148,7 +196,8 @@ fn status_update(update: &StatusUpdate) -> Value {
     json!({"_created_at": v1_text(*at), "type": kind, "message": message, "data": data})
 }
 
-fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+/// An object of these members.
+pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

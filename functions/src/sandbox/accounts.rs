@@ -1,6 +1,6 @@
 //! Who may buy: accounts, signing in, and the sessions that follow.
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -16,7 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use spelter::{
-    aws::vault::Context, clock, error::BoxError, fields::Faults, sealed::Sealed, totp::TotpSecret,
+    aws::vault::Context,
+    clock,
+    error::BoxError,
+    fields::{Faults, Unfit},
+    sealed::Sealed,
+    totp::TotpSecret,
 };
 use subtle::ConstantTimeEq;
 
@@ -25,6 +30,7 @@ use super::{
     answer::{Body, Fault},
     behaviour::{self, Step},
     journal::{self, Visit},
+    market::Market,
     store::Key,
 };
 
@@ -58,6 +64,8 @@ pub struct Account {
     totp_secret: Option<Sealed>,
     gift_balance_cents: u64,
     prime: bool,
+    #[serde(default)]
+    business: bool,
 }
 
 /// An account to be.
@@ -72,11 +80,14 @@ pub struct NewAccount<'a> {
     pub gift_balance_cents: u64,
     /// Whether it has Prime.
     pub prime: bool,
+    /// Whether it is a business account, which may number its purchases.
+    pub business: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Session {
     email: String,
+    market: Market,
     expires_at: i64,
 }
 
@@ -89,6 +100,8 @@ pub struct SignIn {
     password: SecretString,
     #[deserr(default, from(Option<String>) = code)]
     totp: Option<SecretString>,
+    #[deserr(default = Market::Us, try_from(&String) = Market::from_str -> Unfit)]
+    market: Market,
 }
 
 fn code(text: Option<String>) -> Option<SecretString> {
@@ -103,13 +116,14 @@ pub async fn sign_in(
     let account = find(&shop, &request.email.to_lowercase()).await?;
     let account = account.ok_or_else(|| Fault::unauthorized("unknown_account"))?;
     let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
-    let visit = Visit { email: account.email.clone(), session: public_name(&hash(&token)) };
+    let market = request.market;
+    let visit = Visit { email: account.email.clone(), session: public_name(&hash(&token)), market };
 
     let work = async {
         behaviour::at(&shop, Step::SignIn, &account.email, []).await?;
         check(&shop, &account, &request).await?;
         let expires_at = (shop.now)().as_second().saturating_add(SESSION_SECONDS);
-        let session = Session { email: account.email.clone(), expires_at };
+        let session = Session { email: account.email.clone(), market, expires_at };
         shop.store.put(&Key::session(&hash(&token)), &session).await?;
         Ok(Json(json!({ "session": token, "expires_in_seconds": SESSION_SECONDS })))
     };
@@ -128,7 +142,7 @@ pub async fn show(
         "email": account.email,
         "prime": account.prime,
         "fresh": false,
-        "business": false,
+        "business": account.business,
         "charity": null,
         "gift_balance_cents": account.gift_balance_cents,
     })))
@@ -142,7 +156,9 @@ pub async fn visit(shop: &Shop, headers: &HeaderMap) -> Result<Visit, Fault> {
     let session = shop.store.get::<Session>(&Key::session(&hash)).await?;
     // DynamoDB removes what has expired within days, not at once.
     match session.filter(|session| session.expires_at > (shop.now)().as_second()) {
-        Some(session) => Ok(Visit { email: session.email, session: public_name(&hash) }),
+        Some(Session { email, market, expires_at: _ }) => {
+            Ok(Visit { email, session: public_name(&hash), market })
+        }
         None => Err(Fault::unauthorized("session_expired")),
     }
 }
@@ -152,9 +168,14 @@ pub async fn gift_balance(shop: &Shop, email: &str) -> Result<u64, Fault> {
     Ok(find(shop, email).await?.map_or(0, |account| account.gift_balance_cents))
 }
 
+/// Whether an account is a business.
+pub async fn is_business(shop: &Shop, email: &str) -> Result<bool, Fault> {
+    Ok(find(shop, email).await?.is_some_and(|account| account.business))
+}
+
 /// The account as it may be stored: its password hashed, its TOTP secret sealed.
 pub async fn seal(shop: &Shop, new: NewAccount<'_>) -> Result<Account, Fault> {
-    let NewAccount { email, password, totp_secret, gift_balance_cents, prime } = new;
+    let NewAccount { email, password, totp_secret, gift_balance_cents, prime, business } = new;
     let salt = HEXLOWER.encode(&rand::random::<[u8; 16]>());
     let totp_secret = match totp_secret {
         Some(secret) => {
@@ -171,6 +192,7 @@ pub async fn seal(shop: &Shop, new: NewAccount<'_>) -> Result<Account, Fault> {
         totp_secret,
         gift_balance_cents,
         prime,
+        business,
     })
 }
 
@@ -186,6 +208,7 @@ async fn find(shop: &Shop, email: &str) -> Result<Option<Account>, Fault> {
         totp_secret: None,
         gift_balance_cents: BUILT_IN_GIFT_BALANCE_CENTS,
         prime: true,
+        business: false,
     };
     shop.store.put_new(&key, &seal(shop, built_in).await?).await?;
     // Somebody else may have been first, with another salt.

@@ -28,6 +28,7 @@ use super::{
     behaviour::{self, Behaviour, Step},
     history::Purchase,
     journal::Entry,
+    pages::Views,
     store::{Key, Range},
 };
 
@@ -62,6 +63,8 @@ pub struct AccountRequest {
     gift_balance_cents: u64,
     #[deserr(default)]
     prime: bool,
+    #[deserr(default)]
+    business: bool,
 }
 
 fn parse_email(text: &str) -> Result<Email, Unfit> {
@@ -77,12 +80,12 @@ pub async fn put_account(
     State(shop): State<Arc<Shop>>,
     Body(request): Body<AccountRequest>,
 ) -> Result<Json<Value>, Fault> {
-    let AccountRequest { email, password, totp_secret, gift_balance_cents, prime } = request;
-    let email = email.canonical();
-    let new =
-        NewAccount { email: &email, password: &password, totp_secret, gift_balance_cents, prime };
+    let AccountRequest { email, password, totp_secret, gift_balance_cents, prime, business } =
+        request;
+    let (email, password) = (&email.canonical(), &password);
+    let new = NewAccount { email, password, totp_secret, gift_balance_cents, prime, business };
     let account = accounts::seal(&shop, new).await?;
-    shop.store.put(&Key::account(&email), &account).await?;
+    shop.store.put(&Key::account(email), &account).await?;
     Ok(Json(json!({ "email": email })))
 }
 
@@ -145,13 +148,24 @@ pub async fn journal(
     Ok(Json(json!({ "entries": entries })))
 }
 
-/// `GET /admin/ledger?email=…&since=<ms>`: every purchase of the account, or of all accounts; oldest first.
+/// `GET /admin/ledger?email=…&since=<ms>`: every purchase of the account, or of all accounts; oldest first. A press of
+/// the button is one purchase, however many orders the shop made of it.
 pub async fn ledger(
     State(shop): State<Arc<Shop>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Fault> {
-    let purchases: Vec<Purchase> = of_accounts(&shop, query.as_deref(), Range::orders).await?;
+    let purchases: Vec<Purchase> = of_accounts(&shop, query.as_deref(), Range::purchases).await?;
     Ok(Json(json!({ "purchases": purchases })))
+}
+
+/// `GET /admin/page-views?product_id=…`: how often the product's public pages were asked for.
+pub async fn page_views(
+    State(shop): State<Arc<Shop>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Views>, Fault> {
+    let product_id = answer::parameter(query.as_deref(), "product_id");
+    let product_id = product_id.ok_or_else(|| Fault::field("product_id"))?;
+    Ok(Json(shop.store.get(&Key::page_views(&product_id)).await?.unwrap_or_default()))
 }
 
 async fn of_accounts<T: DeserializeOwned>(

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use deserr::Deserr;
-use serde_json::json;
+use serde_json::{Value, json};
 use spelter::{
     aws::AwsError,
     error::{BoxError, Code, chain},
@@ -27,6 +27,13 @@ pub enum Fault {
         word: &'static str,
         /// The product it is about.
         product_id: Option<String>,
+    },
+    /// No, in a word, and what belongs to it.
+    Explained {
+        /// The word.
+        word: &'static str,
+        /// An object.
+        details: Value,
     },
     /// The request cannot be read.
     BadRequest {
@@ -65,8 +72,15 @@ impl Fault {
             Self::No { status, word, product_id: _ } => {
                 Self::No { status, word, product_id: Some(product.to_owned()) }
             }
-            Self::BadRequest { .. } | Self::NotFound | Self::Down(_) => self,
+            Self::Explained { .. } | Self::BadRequest { .. } | Self::NotFound | Self::Down(_) => {
+                self
+            }
         }
+    }
+
+    /// There is no such thing, or it is somebody else's.
+    pub fn unknown(word: &'static str) -> Self {
+        Self::No { status: StatusCode::NOT_FOUND, word, product_id: None }
     }
 
     /// This field cannot be read.
@@ -87,6 +101,12 @@ impl IntoResponse for Fault {
             Self::No { status, word, product_id: None } => (status, json!({ "error": word })),
             Self::No { status, word, product_id } => {
                 (status, json!({ "error": word, "product_id": product_id }))
+            }
+            Self::Explained { word, mut details } => {
+                if let Value::Object(members) = &mut details {
+                    members.insert("error".to_owned(), word.into());
+                }
+                (StatusCode::UNPROCESSABLE_ENTITY, details)
             }
             Self::BadRequest { field } => {
                 (StatusCode::BAD_REQUEST, json!({ "error": "bad_request", "field": field }))

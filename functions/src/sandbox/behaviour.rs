@@ -1,7 +1,7 @@
 //! How the shop can be told to behave badly: per account or per product, at a named step.
 //!
-//! Every step asks [`at`] before it does its work, so that what fails there has changed nothing; only
-//! `submit_after_commit` comes after.
+//! Every step asks [`at`] before it does its work, so that what fails there has changed nothing; only the steps
+//! `…_after_commit` come after.
 
 use std::{str::FromStr, time::Duration};
 
@@ -24,6 +24,7 @@ const MAX_DELAY_MS: u64 = 60_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Step {
+    Page,
     SignIn,
     Offers,
     Cart,
@@ -32,11 +33,19 @@ pub enum Step {
     SubmitBeforeCommit,
     SubmitAfterCommit,
     History,
+    OrderState,
+    Cancel,
+    CancelAfterCommit,
+    PendingReturn,
+    Return,
+    ReturnAfterCommit,
+    ReturnState,
 }
 
 impl Step {
     /// Every step, in the order of a visit.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
+        Self::Page,
         Self::SignIn,
         Self::Offers,
         Self::Cart,
@@ -45,11 +54,19 @@ impl Step {
         Self::SubmitBeforeCommit,
         Self::SubmitAfterCommit,
         Self::History,
+        Self::OrderState,
+        Self::Cancel,
+        Self::CancelAfterCommit,
+        Self::PendingReturn,
+        Self::Return,
+        Self::ReturnAfterCommit,
+        Self::ReturnState,
     ];
 
     /// Its name in admin requests and keys.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Page => "page",
             Self::SignIn => "sign_in",
             Self::Offers => "offers",
             Self::Cart => "cart",
@@ -58,6 +75,13 @@ impl Step {
             Self::SubmitBeforeCommit => "submit_before_commit",
             Self::SubmitAfterCommit => "submit_after_commit",
             Self::History => "history",
+            Self::OrderState => "order_state",
+            Self::Cancel => "cancel",
+            Self::CancelAfterCommit => "cancel_after_commit",
+            Self::PendingReturn => "pending_return",
+            Self::Return => "return",
+            Self::ReturnAfterCommit => "return_after_commit",
+            Self::ReturnState => "return_state",
         }
     }
 }
@@ -136,6 +160,24 @@ pub async fn at<'a>(
 ) -> Result<u64, Fault> {
     let product_ids: Vec<&str> = product_ids.into_iter().collect();
     let targets = std::iter::once(account(email)).chain(product_ids.iter().map(|id| product(id)));
+    let lag = behave(shop, step, targets.collect()).await?;
+    match magic::at(step, &product_ids) {
+        Some((product_id, code)) => Err(Fault::code(code).about(product_id)),
+        None => Ok(lag),
+    }
+}
+
+/// Does what the shop was told to do with the public pages of a product. What has no offers for a buyer, by magic, has
+/// no pages either.
+pub async fn at_page(shop: &Shop, product_id: &str) -> Result<(), Fault> {
+    behave(shop, Step::Page, vec![product(product_id)]).await?;
+    match magic::at(Step::Offers, &[product_id]) {
+        Some((product_id, code)) => Err(Fault::code(code).about(product_id)),
+        None => Ok(()),
+    }
+}
+
+async fn behave(shop: &Shop, step: Step, targets: Vec<String>) -> Result<u64, Fault> {
     let mut told = Vec::new();
     for target in targets {
         told.extend(one_of(shop, &target, step).await?);
@@ -150,9 +192,6 @@ pub async fn at<'a>(
     }
     if let Some(code) = told.iter().find_map(|behaviour| behaviour.fail) {
         return Err(Fault::code(code));
-    }
-    if let Some((product_id, code)) = magic::at(step, &product_ids) {
-        return Err(Fault::code(code).about(product_id));
     }
     Ok(told.iter().filter_map(|behaviour| behaviour.history_lag_ms).max().unwrap_or_default())
 }

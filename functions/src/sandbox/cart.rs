@@ -1,6 +1,6 @@
 //! The cart: one for each account, whoever fills it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Extension, Json, extract::State};
 use deserr::Deserr;
@@ -33,6 +33,8 @@ pub struct Line {
     pub product_id: String,
     /// Which offer of it.
     pub offer_id: String,
+    /// Who sends it.
+    pub sender: String,
     /// How many.
     pub quantity: u32,
     /// Of one piece.
@@ -54,16 +56,18 @@ pub struct Wanted {
     lines: Vec<WantedLine>,
 }
 
+/// So many pieces of an offer.
 #[derive(Deserr)]
 #[deserr(error = Faults)]
-struct WantedLine {
+pub struct WantedLine {
     product_id: String,
     offer_id: String,
     #[deserr(try_from(u32) = at_least_one -> Unfit)]
     quantity: u32,
 }
 
-fn bounded(lines: Vec<WantedLine>) -> Result<Vec<WantedLine>, Unfit> {
+/// Lines of a request: not more than a cart can have.
+pub fn bounded(lines: Vec<WantedLine>) -> Result<Vec<WantedLine>, Unfit> {
     if lines.len() <= MAX_LINES {
         Ok(lines)
     } else {
@@ -99,6 +103,32 @@ pub async fn of(shop: &Shop, email: &str) -> Result<Vec<Line>, Fault> {
     }
 }
 
+/// The pieces of each offer, however many lines they stand in.
+pub fn pieces<'a>(lines: impl IntoIterator<Item = &'a Line>) -> BTreeMap<(&'a str, &'a str), u64> {
+    let mut pieces = BTreeMap::new();
+    for line in lines {
+        let count: &mut u64 =
+            pieces.entry((line.product_id.as_str(), line.offer_id.as_str())).or_default();
+        *count = count.saturating_add(line.quantity.into());
+    }
+    pieces
+}
+
+/// A part of `cart`, at its prices.
+pub fn part(cart: &[Line], wanted: Vec<WantedLine>) -> Result<Vec<Line>, Fault> {
+    let priced = |WantedLine { product_id, offer_id, quantity }: WantedLine| {
+        let same = |line: &&Line| line.product_id == product_id && line.offer_id == offer_id;
+        let line = cart.iter().find(same).cloned().ok_or_else(differs)?;
+        Ok(Line { quantity, ..line })
+    };
+    wanted.into_iter().map(priced).collect()
+}
+
+/// Something else is in the cart than the caller thinks.
+pub fn differs() -> Fault {
+    Fault::conflict("cart_differs")
+}
+
 fn price(wanted: Vec<WantedLine>) -> Result<Vec<Line>, Fault> {
     let mut lines = Vec::new();
     let mut add_on = None;
@@ -106,9 +136,6 @@ fn price(wanted: Vec<WantedLine>) -> Result<Vec<Line>, Fault> {
     for WantedLine { product_id, offer_id, quantity } in wanted {
         let offer = catalogue::offer(&product_id, &offer_id)
             .ok_or_else(|| Fault::code(Code::ProductUnavailable).about(&product_id))?;
-        if quantity > offer.limit_per_order {
-            return Err(Fault::code(Code::MaxQuantityExceeded).about(&product_id));
-        }
         if offer.add_on {
             add_on = Some(product_id.clone());
         } else {
@@ -116,7 +143,14 @@ fn price(wanted: Vec<WantedLine>) -> Result<Vec<Line>, Fault> {
                 regular_cents.saturating_add(prices::line(offer.price_cents, quantity, false));
         }
         let (price_cents, shipping_cents) = (offer.price_cents, offer.shipping_cents);
-        lines.push(Line { product_id, offer_id, quantity, price_cents, shipping_cents });
+        let sender = offer.sender().to_owned();
+        lines.push(Line { product_id, offer_id, sender, quantity, price_cents, shipping_cents });
+    }
+    for ((product_id, offer_id), quantity) in pieces(&lines) {
+        let offer = catalogue::offer(product_id, offer_id);
+        if offer.is_some_and(|offer| quantity > offer.limit_per_order.into()) {
+            return Err(Fault::code(Code::MaxQuantityExceeded).about(product_id));
+        }
     }
     match add_on {
         Some(product_id) if regular_cents < ADD_ON_MINIMUM_CENTS => {
@@ -149,12 +183,16 @@ mod tests {
     #[test]
     fn what_cannot_be_bought_does_not_go_into_the_cart() {
         type Lines = &'static [(&'static str, &'static str, u32)];
-        let cases: [(Lines, _); 7] = [
+        let cases: [(Lines, _); 8] = [
             (&[], None),
             (&[("B0016NHH56", "ours", 2), ("B0016NHH56", "used", 1)], None),
             (&[("B0016NHH56", "nobodys", 1)], Some("product_unavailable")),
             (&[("B000000000", "ours", 1)], Some("product_unavailable")),
             (&[("B07ONLYONE1", "ours", 2)], Some("max_quantity_exceeded")),
+            (
+                &[("B07ONLYONE1", "ours", 1), ("B07ONLYONE1", "ours", 1)],
+                Some("max_quantity_exceeded"),
+            ),
             (&[("B07ADDON001", "ours", 9)], Some("add_on_item")),
             (&[("B07ADDON001", "ours", 1), ("B0016NHH56", "ours", 2)], None),
         ];

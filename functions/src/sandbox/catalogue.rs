@@ -14,7 +14,7 @@ use super::{
     answer::Fault,
     behaviour::{self, Step},
     journal::Visit,
-    magic,
+    magic, pages,
 };
 
 /// One seller's offer, as the shop shows it.
@@ -32,13 +32,20 @@ pub struct Offer {
     handling_days: Days,
     /// Only together with other things.
     pub add_on: bool,
-    featured: bool,
+    /// What a buyer gets who does not choose.
+    pub featured: bool,
     sold_by_us: bool,
     from_abroad: bool,
     prime: bool,
     prime_members_only: bool,
+    club_members_only: bool,
+    sent_by_us: bool,
+    minimum_per_order: u32,
     /// How many may be in one cart.
     pub limit_per_order: u32,
+    shipping_note: Option<&'static str>,
+    note: Option<&'static str>,
+    currency: &'static str,
     seller: Seller,
 }
 
@@ -63,17 +70,37 @@ pub async fn offers(
     Path(product_id): Path<String>,
 ) -> Result<Json<Value>, Fault> {
     behaviour::at(&shop, Step::Offers, &visit.email, [product_id.as_str()]).await?;
+    pages::check_chosen(&product_id)?;
     let offers = find(&product_id)
         .ok_or_else(|| Fault::code(Code::ProductUnavailable).about(&product_id))?;
     Ok(Json(json!({ "product_id": product_id, "offers": offers })))
 }
 
+impl Offer {
+    /// Who sends it. What ships with Prime comes from the shop's own stock; everything else its seller sends.
+    pub fn sender(&self) -> &'static str {
+        if self.prime { OWN_STOCK } else { self.seller.id }
+    }
+}
+
 /// The offers of a product; none for one that is sold out, `None` for one that there is not.
 pub fn find(product_id: &str) -> Option<&'static [Offer]> {
-    if magic::of(product_id).is_some() {
+    if is_endless(product_id) {
         return Some(&[OURS]);
     }
     PRODUCTS.iter().find(|(id, _)| *id == product_id).map(|(_, offers)| *offers)
+}
+
+/// Whether the product is one of those that there is no end of: the magic ones, and all whose id starts so, for tests
+/// that need one nobody has asked for before.
+pub fn is_endless(product_id: &str) -> bool {
+    magic::of(product_id).is_some() || product_id.starts_with("THING-")
+}
+
+/// The ids of all products that can be bought.
+#[cfg(test)]
+pub(super) fn ids() -> impl Iterator<Item = &'static str> {
+    PRODUCTS.iter().map(|(id, _)| *id)
 }
 
 /// One offer of a product.
@@ -81,8 +108,11 @@ pub fn offer(product_id: &str, offer_id: &str) -> Option<&'static Offer> {
     find(product_id)?.iter().find(|offer| offer.offer_id == offer_id)
 }
 
+/// The shop itself, as a sender.
+pub const OWN_STOCK: &str = "SANDBOX";
+
 const SHOP: Seller =
-    Seller { id: "SANDBOX", name: "Sandbox", ratings: 1_000_000, positive_percent: 98 };
+    Seller { id: OWN_STOCK, name: "Sandbox", ratings: 1_000_000, positive_percent: 98 };
 const ACME: Seller =
     Seller { id: "A2ACME", name: "Acme Outlet", ratings: 4_210, positive_percent: 96 };
 const CORNER: Seller =
@@ -103,7 +133,13 @@ const OURS: Offer = Offer {
     from_abroad: false,
     prime: true,
     prime_members_only: false,
+    club_members_only: false,
+    sent_by_us: true,
+    minimum_per_order: 1,
     limit_per_order: 30,
+    shipping_note: Some("In stock."),
+    note: None,
+    currency: "USD",
     seller: SHOP,
 };
 
@@ -125,12 +161,20 @@ const SENT: Offer = Offer {
     shipping_cents: 599,
     handling_days: Days { min: 3, max: 5 },
     prime: false,
+    sent_by_us: false,
+    shipping_note: Some("Usually ships within 3 - 5 days."),
     ..STOCKED
 };
 
 /// Second-hand, sent by its seller.
-const USED: Offer =
-    Offer { offer_id: "used", condition: "Used - Good", price_cents: 899, seller: CORNER, ..SENT };
+const USED: Offer = Offer {
+    offer_id: "used",
+    condition: "Used - Good",
+    price_cents: 899,
+    note: Some("Some scratches, works well."),
+    seller: CORNER,
+    ..SENT
+};
 
 /// Cheap and slow.
 const ABROAD: Offer = Offer {
@@ -139,12 +183,13 @@ const ABROAD: Offer = Offer {
     shipping_cents: 0,
     handling_days: Days { min: 7, max: 21 },
     from_abroad: true,
+    shipping_note: Some("Ships from and sold by Faraway Goods."),
     seller: FARAWAY,
     ..SENT
 };
 
 /// Product ids and their offers. Ids that documents name as examples are here, so that the examples work.
-const PRODUCTS: [(&str, &[Offer]); 11] = [
+const PRODUCTS: [(&str, &[Offer]); 14] = [
     ("B0016NHH56", &[ABROAD, USED, SENT, OURS, STOCKED]),
     ("0923568964", &[Offer { price_cents: 1_299, ..OURS }, Offer { price_cents: 450, ..USED }]),
     ("B00KFP6NHO", &[Offer { price_cents: 799, ..OURS }, Offer { price_cents: 849, ..STOCKED }]),
@@ -163,8 +208,15 @@ const PRODUCTS: [(&str, &[Offer]); 11] = [
     ("B07ONLYONE1", &[Offer { limit_per_order: 1, ..OURS }]),
     // Too small to be sent alone.
     ("B07ADDON001", &[Offer { price_cents: 299, add_on: true, ..OURS }]),
-    ("B07MEMBERS1", &[Offer { price_cents: 1_799, prime_members_only: true, ..OURS }]),
+    (
+        "B07MEMBERS1",
+        &[Offer { price_cents: 1_799, prime_members_only: true, club_members_only: true, ..OURS }],
+    ),
     ("B07SOLDOUT1", &[]),
+    // The products behind `B07VARIANTS`, which itself cannot be bought.
+    ("B07VARSRED1", &[Offer { price_cents: 1_899, ..OURS }]),
+    ("B07VARSBLU1", &[OURS]),
+    ("B07VARMRED1", &[Offer { price_cents: 2_099, ..OURS }]),
 ];
 
 #[cfg(test)]
@@ -186,6 +238,12 @@ mod tests {
         for offer in PRODUCTS.iter().flat_map(|(_, offers)| *offers) {
             assert!(!offer.prime || offer.shipping_cents == 0, "{offer:?}");
         }
+    }
+
+    #[test]
+    fn what_is_in_stock_the_shop_sends_and_the_rest_its_seller() {
+        let senders = [OURS, STOCKED, SENT, USED, ABROAD].map(|offer| offer.sender());
+        assert_eq!(senders, ["SANDBOX", "SANDBOX", "A2ACME", "A3CORNER", "A4FARAWAY"]);
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
+    http::Method,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Shop, accounts, answer::Fault, store::Key};
+use super::{Shop, accounts, answer::Fault, market::Market, store::Key};
 
 /// Entries are for tests that run now; a week is ample.
 const KEPT_SECONDS: i64 = 7 * 24 * 60 * 60;
@@ -24,6 +25,8 @@ pub struct Visit {
     pub email: String,
     /// What the journal knows the session by. It is not the token.
     pub session: String,
+    /// Where it shops.
+    pub market: Market,
 }
 
 /// One request.
@@ -75,7 +78,7 @@ pub async fn of_visit(State(shop): State<Arc<Shop>>, mut request: Request, next:
         Ok(visit) => visit,
         Err(fault) => return fault.into_response(),
     };
-    let kind = kind(request.uri().path());
+    let kind = kind(request.method(), request.uri().path());
     request.extensions_mut().insert(visit.clone());
     match around(&shop, &visit, kind, next.run(request)).await {
         Ok(response) => response,
@@ -83,14 +86,21 @@ pub async fn of_visit(State(shop): State<Arc<Shop>>, mut request: Request, next:
     }
 }
 
-fn kind(path: &str) -> &'static str {
-    match path {
-        "/account" => "account",
-        "/cart" => "cart",
-        "/checkout/shipping" => "shipping",
-        "/checkout/review" => "review",
-        "/checkout/submit" => "submit",
-        "/orders" => "history",
+fn kind(method: &Method, path: &str) -> &'static str {
+    let segments: Vec<_> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        ["account"] => "account",
+        ["cart"] => "cart",
+        ["checkout", "shipping"] => "shipping",
+        ["checkout", "review"] => "review",
+        ["checkout", "submit"] => "submit",
+        ["orders"] => "history",
+        ["orders", _] => "order_state",
+        ["orders", _, "cancel"] => "cancel",
+        ["orders", _, "returns"] if method == Method::POST => "return",
+        ["orders", _, "returns"] => "pending_return",
+        ["returns", _, "labels"] => "return_labels",
+        ["returns", _] => "return_state",
         _ => "offers",
     }
 }

@@ -1,7 +1,7 @@
 //! Product ids that always fail: `SANDBOX-` and an error code in capitals, such as `SANDBOX-PRODUCT-UNAVAILABLE`.
 //!
 //! Each fails at the step at which a real shop would. A sign-in knows no product, so what is wrong with an account
-//! shows when the product goes into the cart.
+//! shows when the product goes into the cart. What can only fail after the sale can be bought.
 
 use spelter::error::Code;
 
@@ -9,7 +9,7 @@ use super::behaviour::Step;
 
 /// Which code is raised where. A submit that fails before the commit has bought nothing. After the commit it has, and
 /// the shop does not say so: these are the codes that leave open whether money moved.
-const STEPS: [(Code, Step); 42] = [
+const STEPS: [(Code, Step); 46] = [
     (Code::ExpiredProductId, Step::Offers),
     (Code::InsufficientVariants, Step::Offers),
     (Code::InternalError, Step::Offers),
@@ -45,6 +45,7 @@ const STEPS: [(Code, Step); 42] = [
     (Code::BrandNotAccepted, Step::SubmitBeforeCommit),
     (Code::CreditCardDeclined, Step::SubmitBeforeCommit),
     (Code::DuplicateOrder, Step::SubmitBeforeCommit),
+    (Code::InsufficientZmaBalance, Step::SubmitBeforeCommit),
     (Code::InvalidCardNumber, Step::SubmitBeforeCommit),
     (Code::InvalidExpirationDate, Step::SubmitBeforeCommit),
     (Code::InvalidPaymentMethod, Step::SubmitBeforeCommit),
@@ -52,6 +53,9 @@ const STEPS: [(Code, Step); 42] = [
     (Code::PaymentInfoProblem, Step::SubmitBeforeCommit),
     (Code::ManualReviewRequired, Step::SubmitAfterCommit),
     (Code::OrderProbablyPlaced, Step::SubmitAfterCommit),
+    (Code::AttemptingToCancel, Step::Cancel),
+    (Code::OrderNotCancellable, Step::Cancel),
+    (Code::ReturnNotAllowed, Step::Return),
 ];
 
 const PREFIX: &str = "SANDBOX-";
@@ -63,9 +67,16 @@ pub fn of(product_id: &str) -> Option<(Code, Step)> {
     STEPS.into_iter().find(|(code, _)| spelled(*code))
 }
 
+/// Whether an order of these cannot be cancelled at once. That is no failure: the shop says that it tries.
+pub fn takes_time_to_cancel<'a>(mut product_ids: impl Iterator<Item = &'a str>) -> bool {
+    product_ids
+        .any(|product_id| of(product_id).is_some_and(|(code, _)| code == Code::AttemptingToCancel))
+}
+
 /// The first of `product_ids` that fails at `step`, and how.
 pub fn at<'a>(step: Step, product_ids: &[&'a str]) -> Option<(&'a str, Code)> {
     product_ids.iter().find_map(|product_id| match of(product_id) {
+        Some((Code::AttemptingToCancel, _)) => None,
         Some((code, failing)) if failing == step => Some((*product_id, code)),
         Some(_) | None => None,
     })
@@ -75,12 +86,10 @@ pub fn at<'a>(step: Step, product_ids: &[&'a str]) -> Option<(&'a str, Code)> {
 mod tests {
     use super::*;
 
-    /// Codes that only the API itself raises: of a request that is refused at once, and of what comes after an order.
-    const NOT_OF_A_SHOP: [Code; 13] = [
+    /// Codes that only the API itself raises, of a request that is refused at once, or that no product is to blame for.
+    const NOT_OF_A_SHOP: [Code; 11] = [
         Code::AbortedRequest,
-        Code::AttemptingToCancel,
         Code::InsufficientAddaxBalance,
-        Code::InsufficientZmaBalance,
         Code::InvalidClientToken,
         Code::InvalidJson,
         Code::InvalidRequest,
@@ -93,7 +102,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_code_that_a_purchase_can_raise_has_one_magic_id() {
+    fn every_code_that_a_product_can_raise_has_one_magic_id() {
         for code in Code::ALL {
             let magic_id = format!("SANDBOX-{}", code.as_str().to_uppercase().replace('_', "-"));
             let found = of(&magic_id).map(|(found, _)| found);
@@ -114,11 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_money_open_has_been_committed() {
+    fn what_says_that_money_moved_has_been_committed() {
         use spelter::error::MoneyMoved;
         for (code, step) in STEPS {
             let open = code.row().money_moved != MoneyMoved::No;
-            assert_eq!(open, step == Step::SubmitAfterCommit, "{code:?}");
+            let committed = [Step::SubmitAfterCommit, Step::Cancel, Step::Return].contains(&step);
+            assert_eq!(open, committed, "{code:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a cart costs: pure, in whole cents.
 
-/// The figures of a checkout.
+/// The figures of a shipment, or of a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
     /// The goods, after the discount.
@@ -59,6 +59,24 @@ pub fn figures(
     Figures { subtotal_cents, shipping_cents, tax_cents, total_cents }
 }
 
+/// `amount` in whole cents for each of `weights`, in proportion and to the last cent; all of it for the first if they
+/// weigh nothing.
+pub fn distribute(amount: u64, weights: &[u64]) -> Vec<u64> {
+    let whole: u128 = weights.iter().copied().map(u128::from).sum();
+    let mut weighed = 0;
+    let mut given = 0;
+    let mut parts = Vec::new();
+    for weight in weights {
+        weighed += u128::from(*weight);
+        // What all so far have to get, less what they got: rounding never loses or makes a cent.
+        let due = u128::from(amount).saturating_mul(weighed).checked_div(whole);
+        let due = due.and_then(|due| u64::try_from(due).ok()).unwrap_or(amount);
+        parts.push(due.saturating_sub(given));
+        given = due;
+    }
+    parts
+}
+
 /// `part` of `whole` of an amount; half a cent is rounded up.
 fn share(amount: u64, part: u64, whole: u64) -> u64 {
     amount.saturating_mul(part).saturating_add(whole / 2) / whole
@@ -95,7 +113,34 @@ fn tax_basis_points(state: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_cent_is_lost_or_made(amount: u64, weights in prop::collection::vec(any::<u32>().prop_map(u64::from), 1..9)) {
+            let parts = distribute(amount, &weights);
+            prop_assert_eq!(parts.len(), weights.len());
+            prop_assert_eq!(parts.iter().copied().map(u128::from).sum::<u128>(), u128::from(amount));
+        }
+
+        #[test]
+        fn everybody_gets_their_share_to_the_cent(amount in 0..1_000_000_u64, weights in prop::collection::vec(0..10_000_u64, 1..9)) {
+            let whole: u64 = weights.iter().sum();
+            prop_assume!(whole > 0);
+            for (part, weight) in distribute(amount, &weights).iter().zip(&weights) {
+                prop_assert!((part * whole).abs_diff(amount * weight) < whole);
+            }
+        }
+    }
+
+    #[test]
+    fn what_weighs_nothing_goes_to_the_first() {
+        assert_eq!(distribute(7, &[0, 0]), [7, 0]);
+        assert_eq!(distribute(7, &[1, 0, 1, 1]), [2, 0, 2, 3]);
+        assert_eq!(distribute(7, &[]), [0; 0]);
+    }
 
     #[test]
     fn the_documented_order_stays_below_its_limit() {

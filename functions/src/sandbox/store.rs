@@ -3,7 +3,7 @@
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
+    error::{BuildError, SdkError},
     operation::{
         put_item::PutItemError, transact_write_items::TransactWriteItemsError,
         update_item::UpdateItemError,
@@ -34,6 +34,18 @@ pub struct Range {
     limit: usize,
 }
 
+/// One of several writes that happen together or not at all.
+pub enum Write {
+    /// A new item.
+    Put(Item),
+    /// An item in place of the one that has this version.
+    Replace(Item, u64),
+    /// So much less in the number of an item, which must have it.
+    Take(Key, &'static str, u64),
+    /// So much more in the number of an item.
+    Give(Key, &'static str, u64),
+}
+
 /// More items than any partition has: for the admin, who reads everything.
 const ALL: usize = usize::MAX;
 
@@ -62,11 +74,26 @@ impl Key {
     }
 
     /// A purchase of an account.
-    pub fn order(email: &str, placed_at_ms: i64, order_id: &str) -> Self {
+    pub fn purchase(email: &str, placed_at_ms: i64, purchase_id: &str) -> Self {
         Self {
             pk: format!("account#{email}"),
-            sk: format!("order#{}#{order_id}", sortable(placed_at_ms)),
+            sk: format!("purchase#{}#{purchase_id}", sortable(placed_at_ms)),
         }
+    }
+
+    /// What became of an order.
+    pub fn order(order_id: &str) -> Self {
+        Self { pk: format!("order#{order_id}"), sk: "order".to_owned() }
+    }
+
+    /// Which order a return is of.
+    pub fn return_(return_id: &str) -> Self {
+        Self { pk: format!("return#{return_id}"), sk: "return".to_owned() }
+    }
+
+    /// How the shop takes the cancellations of an account.
+    pub fn cancelling(email: &str) -> Self {
+        Self { pk: format!("account#{email}"), sk: "cancelling".to_owned() }
     }
 
     /// A request in an account's journal.
@@ -77,6 +104,11 @@ impl Key {
     /// How the shop behaves towards `target` at a step.
     pub fn behaviour(target: &str, step: &str) -> Self {
         Self { pk: format!("behaviour#{target}"), sk: step.to_owned() }
+    }
+
+    /// How often the pages of a product were asked for.
+    pub fn page_views(product_id: &str) -> Self {
+        Self { pk: format!("product#{product_id}"), sk: "views".to_owned() }
     }
 
     fn to_item(&self) -> Item {
@@ -94,11 +126,11 @@ impl Range {
     }
 
     /// An account's purchases since a time, oldest first.
-    pub fn orders(email: &str, since_ms: i64) -> Self {
+    pub fn purchases(email: &str, since_ms: i64) -> Self {
         Self {
             pk: format!("account#{email}"),
-            from: format!("order#{}", sortable(since_ms)),
-            to: format!("order#{END}"),
+            from: format!("purchase#{}", sortable(since_ms)),
+            to: format!("purchase#{END}"),
             newest_first: false,
             limit: ALL,
         }
@@ -211,6 +243,20 @@ impl Store {
         Ok(())
     }
 
+    /// Adds one to the number `name` of the item at `key`, which begins with none.
+    pub async fn count(&self, key: &Key, name: &str) -> Result<(), AwsError> {
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key.to_item()))
+            .update_expression("ADD #name :one")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
+        update.send().await.map_err(AwsError::call("dynamodb:UpdateItem"))?;
+        Ok(())
+    }
+
     /// Takes one from the number `name` of the item at `key`; false if there is none left.
     pub async fn take_one(&self, key: &Key, name: &str) -> Result<bool, AwsError> {
         let update = self
@@ -235,38 +281,66 @@ impl Store {
         }
     }
 
-    /// Puts `value` at `key` and takes `amount` from the number `name` of the item at `purse`: both, or neither if
-    /// there is not that much in it.
-    pub async fn put_paid<T: Serialize>(
-        &self,
-        key: &Key,
-        value: &T,
-        purse: &Key,
-        name: &str,
-        amount: u64,
-    ) -> Result<bool, AwsError> {
+    /// All of `writes` or none: false if a version is another one or a number too small.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<bool, AwsError> {
         const CALL: &str = "dynamodb:TransactWriteItems";
-        let put = Put::builder().table_name(&self.table).set_item(Some(write(key, value)?));
-        let pay = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(purse.to_item()))
-            .update_expression("SET #name = #name - :amount")
-            .condition_expression("#name >= :amount")
-            .expression_attribute_names("#name", name)
-            .expression_attribute_values(":amount", AttributeValue::N(amount.to_string()));
-        let put =
-            TransactWriteItem::builder().put(put.build().map_err(AwsError::call(CALL))?).build();
-        let pay =
-            TransactWriteItem::builder().update(pay.build().map_err(AwsError::call(CALL))?).build();
-        match self.db.transact_write_items().transact_items(put).transact_items(pay).send().await {
+        let items: Result<Vec<_>, _> = writes.into_iter().map(|write| self.item(write)).collect();
+        let items = items.map_err(AwsError::call(CALL))?;
+        match self.db.transact_write_items().set_transact_items(Some(items)).send().await {
             Ok(_) => Ok(true),
-            Err(error) if lacks_money(&error) => Ok(false),
+            Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(AwsError::call(CALL)(error)),
         }
     }
+
+    fn item(&self, write: Write) -> Result<TransactWriteItem, BuildError> {
+        let put = |item| Put::builder().table_name(&self.table).set_item(Some(item));
+        let update = |key: &Key, expression, name, amount: u64| {
+            Update::builder()
+                .table_name(&self.table)
+                .set_key(Some(key.to_item()))
+                .update_expression(expression)
+                .expression_attribute_names("#name", name)
+                .expression_attribute_values(":amount", AttributeValue::N(amount.to_string()))
+        };
+        let item = TransactWriteItem::builder();
+        Ok(match write {
+            Write::Put(new) => item.put(put(new).build()?),
+            Write::Replace(new, version) => {
+                let put = put(new)
+                    .condition_expression("version = :version")
+                    .expression_attribute_values(
+                        ":version",
+                        AttributeValue::N(version.to_string()),
+                    );
+                item.put(put.build()?)
+            }
+            Write::Take(key, name, amount) => {
+                let take = update(&key, "SET #name = #name - :amount", name, amount)
+                    .condition_expression("#name >= :amount");
+                item.update(take.build()?)
+            }
+            Write::Give(key, name, amount) => {
+                item.update(update(&key, "SET #name = #name + :amount", name, amount).build()?)
+            }
+        }
+        .build())
+    }
 }
 
-fn lacks_money<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+impl Write {
+    /// A new item.
+    pub fn put<T: Serialize>(key: &Key, value: &T) -> Result<Self, AwsError> {
+        Ok(Self::Put(write(key, value)?))
+    }
+
+    /// An item in place of the one that has this version.
+    pub fn replace<T: Serialize>(key: &Key, value: &T, version: u64) -> Result<Self, AwsError> {
+        Ok(Self::Replace(write(key, value)?, version))
+    }
+}
+
+fn is_refused<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
             .cancellation_reasons()

@@ -1,8 +1,12 @@
-//! What an operator does with a deployment, local or deployed: clients and their keys.
+//! What an operator does with a deployment, local or deployed: clients and their keys, their money and their refunds.
 //!
 //! It speaks to DynamoDB directly with the operator's own AWS credentials, so there is no admin API to protect.
 
 mod errors;
+mod ledger;
+mod refunds;
+
+use std::{process::ExitCode, str::FromStr};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -10,7 +14,8 @@ use spelter::{
     aws::{self, clients},
     client_key::ClientKey,
     clock,
-    error::BoxError,
+    error::{BoxError, chain},
+    fields::Unfit,
     id::ClientId,
     retailers::Mode,
 };
@@ -28,6 +33,12 @@ enum Command {
     /// Clients and their keys.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Clients' prepaid balances.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Refunds that clients wait for.
+    #[command(subcommand)]
+    Refund(refunds::RefundCommand),
     /// Prints the page of error codes.
     Errors,
 }
@@ -37,7 +48,7 @@ enum ClientCommand {
     /// Creates a client, or another key of one, and prints the key. It cannot be shown again.
     Create {
         /// The table of clients: the output `ClientsTableName` of the stack.
-        #[arg(long)]
+        #[arg(long, env = "SPELTER_CLIENTS_TABLE")]
         table: String,
         /// What a person calls the client.
         #[arg(long)]
@@ -58,14 +69,28 @@ enum ClientCommand {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Client(command) => client(command).await,
+        Command::Ledger(command) => ledger::run(command).await,
+        Command::Refund(command) => refunds::run(command).await,
         Command::Errors => {
             print!("{}", errors::page());
             Ok(())
         }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// For `value_parser`: what is unfit, in words.
+fn parse<T: FromStr<Err = Unfit>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|unfit: Unfit| unfit.0)
 }
 
 async fn client(command: ClientCommand) -> Result<(), BoxError> {

@@ -1,7 +1,7 @@
 //! Clients of the API. The keys are made by `spelter-admin`, against the local stack or, with
 //! `--table`, against a deployed one with the user's own AWS credentials.
 
-use crate::{local, machine, shell, stack::write_whole};
+use crate::{local, operator, shell, stack::write_whole};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -42,7 +42,11 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     let Command::Create(create) = command;
     local::build()?;
     let mut program = match &create.table {
-        Some(table) => admin(table),
+        Some(table) => {
+            let mut program = operator::admin();
+            program.args(["client", "create", "--table", table]);
+            program
+        }
         None => local_admin(local::place().read_description()?.as_object())?,
     };
     program.args(["--name", &create.name, "--mode", if create.live { "live" } else { "test" }]);
@@ -78,12 +82,6 @@ fn create_local(description: &Map<String, Value>, name: &str) -> Result<String> 
     Ok(key.to_owned())
 }
 
-fn admin(table: &str) -> Program {
-    let mut program = Program::new(machine::binaries().join("spelter-admin"));
-    program.args(["client", "create", "--table", table]);
-    program
-}
-
 fn local_admin(description: Option<&Map<String, Value>>) -> Result<Program> {
     let field = |name: &str| {
         description
@@ -91,14 +89,7 @@ fn local_admin(description: Option<&Map<String, Value>>) -> Result<Program> {
             .and_then(Value::as_str)
             .with_context(|| format!("the local stack has no {name}"))
     };
-    let mut program = admin(field("clients_table")?);
-    program
-        .env("AWS_ENDPOINT_URL_DYNAMODB", field("dynamodb_url")?)
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "local")
-        .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env_remove("AWS_PROFILE")
-        .env_remove("AWS_SESSION_TOKEN");
+    let mut program = operator::local_admin(field("dynamodb_url")?);
+    program.args(["client", "create", "--table", field("clients_table")?]);
     Ok(program)
 }

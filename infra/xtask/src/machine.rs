@@ -34,6 +34,12 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
+/// The PATH with another directory before the others.
+pub(crate) fn path_with(directory: PathBuf) -> Result<OsString, env::JoinPathsError> {
+    let path = variable("PATH").unwrap_or_default();
+    env::join_paths(std::iter::once(directory).chain(env::split_paths(&path)))
+}
+
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }

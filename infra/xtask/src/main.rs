@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask up | down | test | client`.
+//! The project's commands: `cargo xtask up | down | test | client | operator`.
 //!
 //! It must build in seconds, since it is the first thing anybody runs: no AWS SDK and no async
 //! runtime here. What takes those is in `spelter-local` and `spelter-admin`, which this builds.
@@ -6,6 +6,7 @@
 mod clients;
 mod local;
 mod machine;
+mod operator;
 mod python;
 mod sam;
 mod shell;
@@ -37,6 +38,8 @@ enum Command {
         #[command(subcommand)]
         command: clients::Command,
     },
+    /// Run `spelter-admin` with the local stack's tables: `cargo xtask operator ledger --help`.
+    Operator(operator::Operator),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::SamEnv => sam::print_environment(),
         Command::Test(test) => return test::run(&test),
         Command::Client { command } => clients::run(&command),
+        Command::Operator(operator) => operator::run(&operator),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,9 +8,6 @@ use std::{
     process::Command,
 };
 
-/// The oldest Python the pinned packages run on.
-const OLDEST: (u32, u32) = (3, 10);
-
 /// A set of packages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tools {
@@ -18,6 +15,8 @@ pub(crate) enum Tools {
     Ministack,
     /// The template's tools.
     Sam,
+    /// The program that tests the API against its description.
+    Schemathesis,
 }
 
 impl Tools {
@@ -25,6 +24,15 @@ impl Tools {
         match self {
             Self::Ministack => "ministack",
             Self::Sam => "sam",
+            Self::Schemathesis => "schemathesis",
+        }
+    }
+
+    /// The oldest Python the pinned packages run on.
+    fn oldest_python(self) -> (u32, u32) {
+        match self {
+            Self::Ministack | Self::Sam => (3, 10),
+            Self::Schemathesis => (3, 11),
         }
     }
 
@@ -39,7 +47,7 @@ pub(crate) fn environment(tools: Tools) -> Result<PathBuf> {
     let directory = machine::target().join("python").join(tools.name());
     let requirements = fs::read_to_string(tools.requirements())
         .with_context(|| format!("cannot read {}", tools.requirements().display()))?;
-    let python = find_python()?;
+    let python = find_python(tools)?;
     let wanted = format!("{}\n{requirements}", python.version);
     let stamp = directory.join("installed.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -57,12 +65,13 @@ struct Python {
     version: String,
 }
 
-fn find_python() -> Result<Python> {
-    let (major, minor) = OLDEST;
+fn find_python(tools: Tools) -> Result<Python> {
+    let (major, minor) = tools.oldest_python();
     let Some(program) = machine::find_program("python3") else {
         bail!(
-            "python3 is not installed. The local stack's SQS and KMS need Python {major}.{minor} \
-             or newer (on Debian and Ubuntu: apt-get install python3 python3-venv)"
+            "python3 is not installed: {} needs Python {major}.{minor} or newer \
+             (on Debian and Ubuntu: apt-get install python3 python3-venv)",
+            tools.name()
         );
     };
     let probe = format!(

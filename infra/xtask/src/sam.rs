@@ -29,11 +29,12 @@ fn environment(description: &Value) -> Result<Value> {
     }
     let sandbox = field("sandbox_url")?.as_str().context("sandbox_url is no text")?;
     variables.insert("SANDBOX_URL".to_owned(), json!(sandbox.replace("127.0.0.1", HOST)));
+    variables.insert("API_URL".to_owned(), field("api_url")?.clone());
     variables.insert("SANDBOX_ADMIN_TOKEN".to_owned(), field("sandbox_admin_token")?.clone());
     Ok(json!({ "Parameters": variables }))
 }
 
-/// `CardCodesTable` to `CARD_CODES_TABLE`.
+/// `CardsTable` to `CARDS_TABLE`.
 fn variable(resource: &str) -> String {
     let mut name = String::new();
     for letter in resource.chars() {
@@ -52,17 +53,19 @@ mod tests {
     #[test]
     fn resources_become_the_variables_of_the_template() {
         let description = json!({
-            "tables": {"CardCodesTable": "spelter-local-CardCodesTable"},
+            "tables": {"CardsTable": "spelter-local-CardsTable"},
             "queues": {"JobsQueue": "http://127.0.0.1:4503/000000000000/spelter-local-jobs.fifo"},
             "keys": {"HashKey": "9b0f7bed"},
+            "api_url": "http://127.0.0.1:4500",
             "sandbox_url": "http://127.0.0.1:4501",
             "sandbox_admin_token": "sandbox_1",
         });
         let expected = json!({"Parameters": {
-            "CARD_CODES_TABLE": "spelter-local-CardCodesTable",
+            "CARDS_TABLE": "spelter-local-CardsTable",
             "JOBS_QUEUE_URL": "http://127.0.0.1:4503/000000000000/spelter-local-jobs.fifo",
             "HASH_KEY_ID": "9b0f7bed",
             "SANDBOX_URL": "http://host.docker.internal:4501",
+            "API_URL": "http://127.0.0.1:4500",
             "SANDBOX_ADMIN_TOKEN": "sandbox_1",
         }});
         assert_eq!(environment(&description).ok(), Some(expected));

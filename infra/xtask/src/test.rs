@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, ExitCode, Stdio},
@@ -24,7 +25,7 @@ const FETCH_LIMIT: Duration = Duration::from_mins(1);
 /// Which tests to run.
 #[derive(Args)]
 pub(crate) struct Test {
-    /// Run only black-box tests whose names contain this, and nothing else.
+    /// Run only black-box tests whose names contain this, and nothing else; `schemathesis` is one of its own.
     filter: Option<String>,
 }
 
@@ -114,20 +115,21 @@ fn count(mut command: Command, counts: &mut Counts) -> Result<()> {
 }
 
 impl Counts {
-    /// Adds a line like `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`.
+    /// Adds a line like `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; …`, or schemathesis's
+    /// `3354 generated, 3300 passed, 54 skipped`.
     fn add(&mut self, line: &str) {
-        let Some((_, numbers)) =
-            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
-        else {
+        let of_rust = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "));
+        let of_schemathesis = line.contains(" generated, ").then_some(line);
+        let Some(numbers) = of_rust.map(|(_, numbers)| numbers).or(of_schemathesis) else {
             return;
         };
-        for part in numbers.split(';') {
+        for part in numbers.split([';', ',']) {
             let mut words = part.split_whitespace();
             let number = words.next().and_then(|number| number.parse().ok()).unwrap_or(0);
             match words.next() {
                 Some("passed") => self.passed += number,
-                Some("failed") => self.failed += number,
-                Some("ignored") => self.skipped += number,
+                Some("failed" | "found") => self.failed += number,
+                Some("ignored" | "skipped") => self.skipped += number,
                 _ => {}
             }
         }
@@ -138,6 +140,8 @@ impl Counts {
 /// the search for secrets in what they left behind.
 fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let venv = python::environment(Tools::Ministack)?;
+    let runs_schemathesis = filter.is_none_or(|filter| filter == SCHEMATHESIS);
+    let path = if runs_schemathesis { Some(path_with_schemathesis()?) } else { None };
     local::build()?;
     // Built before the stack starts: the compiler would take the machine from it.
     cargo(&["test", "--no-run", "--workspace", "--test", "*"])?;
@@ -158,21 +162,38 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let mut test = |target: &str, filter: &[&str]| {
         let mut command = cargo_command(&["test", "--workspace", "--test", target, "--"]);
         // As many at once on every machine: more would only wait for the stack, and look slow.
-        command.arg("--test-threads=4").args(filter).env("SPELTER_STACK", place.description());
+        command.args(["--test-threads=4", "--show-output"]).args(filter);
+        command.env("SPELTER_STACK", place.description());
+        if let Some(path) = &path {
+            command.env("PATH", path);
+        }
         count(command, counts)
     };
     let guard = start()?;
     if let Some(filter) = filter {
-        return test("it", &[filter]);
+        if runs_schemathesis {
+            return test(SCHEMATHESIS, &[]);
+        }
+        return test("it", &[filter]).and(test("alone", &[filter])).and(test("costs", &[filter]));
     }
     // Every verdict counts, even if an earlier one is bad.
-    let tests = test("it", &[]);
+    let tests = test("it", &[]).and(test("alone", &[])).and(test("costs", &[]));
+    let described = shell::phase("API description", || test(SCHEMATHESIS, &[]));
     let before = test("restart", &["before"]);
     drop(guard);
     let restarted = start();
     let after = test("restart", &["after"]);
     let leaks = test("leaks", &[]);
-    tests.and(before).and(restarted.map(drop)).and(after).and(leaks)
+    tests.and(described).and(before).and(restarted.map(drop)).and(after).and(leaks)
+}
+
+/// The program, and the tests that run it.
+const SCHEMATHESIS: &str = "schemathesis";
+
+/// The PATH with schemathesis on it, installed if needed.
+fn path_with_schemathesis() -> Result<OsString> {
+    let programs = python::environment(Tools::Schemathesis)?.join("bin");
+    machine::path_with(programs).context("the PATH cannot be extended")
 }
 
 /// Checks licences, sources and bans, and the advisories where their database can be reached.
@@ -248,6 +269,8 @@ mod tests {
         counts.add("running 7 tests");
         counts.add("test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; x");
         counts.add("test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 9 filtered");
-        assert_eq!(counts, Counts { passed: 6, failed: 3, skipped: 2 });
+        counts.add("  2918 generated, 1 found 1 unique failure, 45 skipped");
+        counts.add("  30 generated, 25 passed, 5 skipped");
+        assert_eq!(counts, Counts { passed: 31, failed: 4, skipped: 52 });
     }
 }

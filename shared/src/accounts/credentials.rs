@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{email::Email, fields::Unfit, totp::TotpSecret};
+use crate::{email::Email, fields::Unfit, retailers::Card, totp::TotpSecret};
 
 const MAX_SECRET_BYTES: usize = 1024;
 
@@ -28,8 +28,8 @@ pub struct Secrets {
     pub totp: Option<TotpSecret>,
     /// A mailed code, of an order only.
     pub verification_code: Option<SecretString>,
-    /// The card's number, of an order only.
-    pub card_number: Option<SecretString>,
+    /// The card that pays, of an order only.
+    pub card: Option<Card>,
 }
 
 impl Secrets {
@@ -41,8 +41,8 @@ impl Secrets {
 
     /// Whether there is nothing to seal.
     pub fn is_empty(&self) -> bool {
-        let Self { password, totp, verification_code, card_number } = self;
-        password.is_none() && totp.is_none() && verification_code.is_none() && card_number.is_none()
+        let Self { password, totp, verification_code, card } = self;
+        password.is_none() && totp.is_none() && verification_code.is_none() && card.is_none()
     }
 
     /// The bundle as it is encrypted. Never stored or logged as it is.
@@ -52,7 +52,8 @@ impl Secrets {
             password: self.password.as_ref().map(text),
             totp: self.totp.as_ref().map(|totp| text(totp.text())),
             verification_code: self.verification_code.as_ref().map(text),
-            card_number: self.card_number.as_ref().map(text),
+            card_number: self.card.as_ref().map(|card| text(&card.number)),
+            security_code: self.card.as_ref().map(|card| text(&card.security_code)),
         })
     }
 
@@ -64,7 +65,9 @@ impl Secrets {
             password: bundle.password.map(Into::into),
             totp: totp.map_err(|_: Unfit| MalformedSecrets)?,
             verification_code: bundle.verification_code.map(Into::into),
-            card_number: bundle.card_number.map(Into::into),
+            card: bundle.card_number.zip(bundle.security_code).map(|(number, security_code)| {
+                Card { number: number.into(), security_code: security_code.into() }
+            }),
         })
     }
 }
@@ -93,4 +96,6 @@ struct Bundle {
     verification_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     card_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_code: Option<String>,
 }

@@ -10,20 +10,17 @@ use aws_sdk_dynamodb::{
     operation::update_item::{
         UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder,
     },
-    types::{
-        AttributeValue, ConditionCheck, KeysAndAttributes, ReturnValue,
-        ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    },
+    types::{ConditionCheck, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use backon::Retryable;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{AwsError, Item, key, meeting_retries, number, text};
+use super::{AwsError, Item, batch_get, key, meeting_retries, number, text, transaction::Write};
 use crate::{
     accounts::{AccountRef, Owner},
     clock,
-    id::OrderId,
+    id::RequestId,
 };
 
 /// The table of leases.
@@ -45,9 +42,9 @@ pub struct Lease {
 /// Who holds an account.
 #[derive(Debug, Clone)]
 pub struct Holder {
-    /// The order that is worked on.
-    pub job: OrderId,
-    /// Whose order it is.
+    /// The request that is worked on.
+    pub job: RequestId,
+    /// Whose request it is.
     pub owner: Owner,
     /// Until when, if nothing renews it.
     pub until: Timestamp,
@@ -66,14 +63,11 @@ pub enum Acquired {
 struct Stored {
     pk: AccountRef,
     fence: u64,
-    job_id: Option<OrderId>,
+    job_id: Option<RequestId>,
     owner: Option<Owner>,
     #[serde(with = "clock::millis")]
     held_until: Timestamp,
 }
-
-/// DynamoDB takes at most 100 keys at once.
-const BATCH: usize = 100;
 
 impl Leases {
     /// The table `table`.
@@ -81,13 +75,13 @@ impl Leases {
         Self { db: Client::new(config), table }
     }
 
-    /// Takes `account` for the order `job` until `until`, unless another job holds it at `now`.
+    /// Takes `account` for the request `job` until `until`, unless another job holds it at `now`.
     ///
     /// The same job takes it again from a worker of its own that was lost, with a higher fence.
     pub async fn acquire(
         &self,
         account: &AccountRef,
-        job: &OrderId,
+        job: &RequestId,
         owner: &Owner,
         now: Timestamp,
         until: Timestamp,
@@ -151,55 +145,27 @@ impl Leases {
         now: Timestamp,
     ) -> Result<HashMap<AccountRef, Holder>, AwsError> {
         let different: HashSet<_> = accounts.iter().collect();
-        let different: Vec<_> = different.into_iter().collect();
         let mut holders = HashMap::new();
-        for batch in different.chunks(BATCH) {
-            let wanted = batch.iter().map(|one| key([("pk", one.to_string())])).collect();
-            for stored in self.batch(wanted).await? {
-                if let (Some(job), Some(owner), true) =
-                    (stored.job_id, stored.owner, stored.held_until > now)
-                {
-                    holders.insert(stored.pk, Holder { job, owner, until: stored.held_until });
-                }
+        let wanted = different.into_iter().map(|one| key([("pk", one.to_string())])).collect();
+        for item in batch_get(&self.db, &self.table, wanted).await? {
+            let stored = read(item)?;
+            if let (Some(job), Some(owner), true) =
+                (stored.job_id, stored.owner, stored.held_until > now)
+            {
+                holders.insert(stored.pk, Holder { job, owner, until: stored.held_until });
             }
         }
         Ok(holders)
     }
 
-    /// The items with these keys; what DynamoDB leaves for another call is asked for again.
-    async fn batch(&self, wanted: Vec<Item>) -> Result<Vec<Stored>, AwsError> {
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(wanted))
-            .build()
-            .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
-        let mut asked = HashMap::from([(self.table.clone(), keys)]);
-        let mut found = Vec::new();
-        while !asked.is_empty() {
-            let output = self
-                .db
-                .batch_get_item()
-                .set_request_items(Some(asked))
-                .send()
-                .await
-                .map_err(AwsError::call("dynamodb:BatchGetItem"))?;
-            for item in output.responses.unwrap_or_default().into_values().flatten() {
-                found.push(read(item)?);
-            }
-            asked = output.unprocessed_keys.unwrap_or_default();
-        }
-        Ok(found)
-    }
-
     /// For a transaction: nothing is written unless `lease` is still the newest one of its account.
-    pub(super) fn still_held(&self, lease: &Lease) -> Result<TransactWriteItem, AwsError> {
+    pub fn still_held(&self, lease: &Lease) -> Result<Write, AwsError> {
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key([("pk", lease.account.to_string())])))
             .condition_expression("fence = :fence")
-            .expression_attribute_values(":fence", AttributeValue::N(lease.fence.to_string()))
-            .build()
-            .map_err(AwsError::call("dynamodb:TransactWriteItems"))?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+            .expression_attribute_values(":fence", number(lease.fence));
+        Write::check(check)
     }
 }
 

@@ -1,18 +1,19 @@
 //! Sending to the queues, and giving a message back for later.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use serde::{Deserialize, Serialize};
 
-use super::AwsError;
+use super::{AwsError, keys::BundleKey};
 use crate::{
     accounts::{AccountRef, Owner},
-    id::{DeliveryId, OrderId},
+    id::{CancellationId, DeliveryId, OrderId, RequestId, ReturnId},
+    products::PageKey,
 };
 
-/// A message of the jobs queue: ids only.
+/// A message of the jobs queue: ids only. Whatever touches a retailer account is one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum JobMessage {
@@ -23,6 +24,59 @@ pub enum JobMessage {
         /// Which.
         order: OrderId,
     },
+    /// Buy these orders together.
+    PlaceBundle {
+        /// Whose.
+        owner: Owner,
+        /// Which.
+        bundle: BundleKey,
+    },
+    /// Cancel, or ask what came of it.
+    CancelOrder {
+        /// Whose.
+        owner: Owner,
+        /// Which.
+        cancellation: CancellationId,
+    },
+    /// Start this return, or ask whether it has arrived.
+    StartReturn {
+        /// Whose.
+        owner: Owner,
+        /// Which.
+        return_id: ReturnId,
+    },
+    /// Ask after the parcels of this order.
+    TrackOrder {
+        /// Whose.
+        owner: Owner,
+        /// Which.
+        order: OrderId,
+    },
+}
+
+impl JobMessage {
+    /// What the job is about. Together with the number of its messages so far it tells one message from another.
+    fn subject(&self) -> &str {
+        match self {
+            Self::PlaceOrder { order, .. } | Self::TrackOrder { order, .. } => order.as_str(),
+            Self::PlaceBundle { bundle, .. } => bundle.id.as_str(),
+            Self::CancelOrder { cancellation, .. } => cancellation.as_str(),
+            Self::StartReturn { return_id, .. } => return_id.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for JobMessage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::PlaceOrder { .. } => "place_order",
+            Self::PlaceBundle { .. } => "place_bundle",
+            Self::TrackOrder { .. } => "track_order",
+            Self::CancelOrder { .. } => "cancel_order",
+            Self::StartReturn { .. } => "start_return",
+        };
+        write!(formatter, "{kind} {}", self.subject())
+    }
 }
 
 /// A message of the webhooks queue: ids only.
@@ -33,11 +87,38 @@ pub enum WebhookMessage {
     Deliver {
         /// Whose.
         owner: Owner,
-        /// Of which order.
-        order: OrderId,
+        /// Of which request.
+        request: RequestId,
         /// Which.
         delivery: DeliveryId,
     },
+}
+
+impl fmt::Display for WebhookMessage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Deliver { owner: _, request, delivery } = self;
+        write!(formatter, "deliver {delivery} of {request}")
+    }
+}
+
+/// A message of the products queue: ids only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ProductMessage {
+    /// Read this page.
+    Read {
+        /// Which.
+        page: PageKey,
+        /// The version of the claim under which it is to be read.
+        claim: u64,
+    },
+}
+
+impl fmt::Display for ProductMessage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Read { page, claim: _ } = self;
+        write!(formatter, "read {page}")
+    }
 }
 
 /// SQS takes no longer delay.
@@ -64,13 +145,12 @@ impl Jobs {
         message: &JobMessage,
         dispatch: u32,
     ) -> Result<(), AwsError> {
-        let JobMessage::PlaceOrder { order, .. } = message;
         let body = serde_json::to_string(message).map_err(AwsError::call("sqs:SendMessage"))?;
         self.sqs
             .send_message()
             .queue_url(&self.url)
             .message_group_id(account.as_str())
-            .message_deduplication_id(format!("{order}-{dispatch}"))
+            .message_deduplication_id(format!("{}-{dispatch}", message.subject()))
             .message_body(body)
             .send()
             .await
@@ -113,6 +193,33 @@ impl Webhooks {
             .queue_url(&self.url)
             .message_body(body)
             .delay_seconds(whole_seconds(delay.min(MAX_DELAY)))
+            .send()
+            .await
+            .map_err(AwsError::call("sqs:SendMessage"))?;
+        Ok(())
+    }
+}
+
+/// The products queue.
+#[derive(Clone)]
+pub struct ProductReads {
+    sqs: Client,
+    url: String,
+}
+
+impl ProductReads {
+    /// The queue at `url`.
+    pub fn new(config: &SdkConfig, url: String) -> Self {
+        Self { sqs: Client::new(config), url }
+    }
+
+    /// Has a page read.
+    pub async fn send(&self, message: &ProductMessage) -> Result<(), AwsError> {
+        let body = serde_json::to_string(message).map_err(AwsError::call("sqs:SendMessage"))?;
+        self.sqs
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
             .send()
             .await
             .map_err(AwsError::call("sqs:SendMessage"))?;

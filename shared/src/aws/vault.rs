@@ -5,9 +5,14 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_kms::{Client, primitives::Blob};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use secrecy::ExposeSecret;
 
 use super::AwsError;
-use crate::{accounts::credentials::Secrets, sealed::Sealed};
+use crate::{
+    accounts::credentials::Secrets,
+    sealed::Sealed,
+    webhooks::{Subscription, Target},
+};
 
 /// What a secret belongs to. KMS binds it to the ciphertext and writes it to its audit log, so it holds ids only.
 #[derive(Debug, Clone)]
@@ -88,6 +93,25 @@ impl Vault {
     ) -> Result<Secrets, AwsError> {
         let bytes = self.open(context, sealed).await?;
         Secrets::from_bytes(&bytes).map_err(AwsError::corrupt("a bundle of secrets"))
+    }
+}
+
+impl Vault {
+    /// Seals the users and passwords of webhooks' URLs.
+    pub async fn seal_targets(
+        &self,
+        context: &Context,
+        subscriptions: Vec<Subscription>,
+    ) -> Result<Vec<Target>, AwsError> {
+        let mut targets = Vec::new();
+        for Subscription { kind, url, userinfo } in subscriptions {
+            let userinfo = match userinfo {
+                Some(secret) => Some(self.seal(context, secret.expose_secret().as_bytes()).await?),
+                None => None,
+            };
+            targets.push(Target { kind, url: url.into(), userinfo });
+        }
+        Ok(targets)
     }
 }
 

@@ -31,7 +31,21 @@ impl Dialect {
     }
 }
 
-/// What is refused was never accepted, so nothing is bought for it; after a fault of ours nobody can say that.
+/// What is refused was never accepted, so nothing is bought for it; after a fault of ours nobody can say that. A
+/// refusal may also be about an order that was accepted before: then it says what that code says.
+fn money_moved(error: &ApiError) -> MoneyMoved {
+    match error {
+        ApiError::Unavailable(_) | ApiError::Internal(_) => MoneyMoved::Unknown,
+        ApiError::Refused(refusal) => refusal.code.row().money_moved,
+        ApiError::Unauthorized
+        | ApiError::NotJson(_)
+        | ApiError::Invalid(_)
+        | ApiError::NotFound(_)
+        | ApiError::Conflict(_)
+        | ApiError::TooLarge(_) => MoneyMoved::No,
+    }
+}
+
 fn v1(error: &ApiError) -> Value {
     let code = error.answer().v1;
     let row = code.row();
@@ -55,7 +69,7 @@ fn v1(error: &ApiError) -> Value {
         "message": message,
         "data": data,
         "retryable": row.retryable && !error.is_fault(),
-        "money_moved": if error.is_fault() { MoneyMoved::Unknown } else { MoneyMoved::No },
+        "money_moved": money_moved(error),
     })
 }
 

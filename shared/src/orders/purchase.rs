@@ -13,12 +13,14 @@ use crate::{
     orders::{
         selection::Criteria,
         shipping::{OrderBy, ShippingChoice},
+        variants::VariantSpecific,
     },
     retailers::RetailerCode,
 };
 
 const MAX_PRODUCTS: usize = 100;
 const MAX_QUANTITY: u32 = 999;
+const MAX_VARIANTS: usize = 10;
 const MAX_LINE_CHARS: usize = 200;
 const MAX_PRODUCT_ID_CHARS: usize = 128;
 const MAX_GIFT_MESSAGE_CHARS: usize = 240;
@@ -57,6 +59,12 @@ pub struct Purchase {
     /// Go on if a code is not valid.
     #[deserr(default)]
     pub ignore_invalid_promo_code: bool,
+    /// The buyer's own number of the purchase, for business accounts.
+    #[deserr(default, try_from(Option<Value>) = number_or_text -> Unfit)]
+    pub po_number: Option<String>,
+    /// Who is to be credited with the sale.
+    #[deserr(default, rename = "affiliate_info", from(Option<AffiliateInfo>) = tag)]
+    pub affiliate_tag: Option<String>,
     #[deserr(default)]
     shipping: Option<ShippingLimits>,
     #[deserr(default)]
@@ -97,6 +105,9 @@ pub struct Product {
     /// How many.
     #[deserr(default = 1, try_from(u32) = some_quantity -> Unfit)]
     pub quantity: u32,
+    /// Which of the product's variants is meant, if not the named one.
+    #[deserr(default, try_from(Option<Vec<VariantSpecific>>) = some_variants -> Unfit)]
+    pub variants: Vec<VariantSpecific>,
     /// Which offers may be bought.
     #[deserr(default)]
     pub seller_selection_criteria: Criteria,
@@ -149,6 +160,12 @@ pub struct Payment {
     pub expiration_year: Option<u32>,
 }
 
+#[derive(Deserr)]
+#[deserr(error = Faults)]
+struct AffiliateInfo {
+    tag: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserr)]
 #[deserr(error = Faults)]
 struct ShippingLimits {
@@ -194,17 +211,29 @@ fn some_products(products: Vec<Product>) -> Result<Vec<Product>, Unfit> {
     }
 }
 
-fn one_product_id(text: String) -> Result<String, Unfit> {
+/// A text that can be a product id: short, and safe in a path.
+pub(crate) fn one_product_id(text: String) -> Result<String, Unfit> {
     let fits = (1..=MAX_PRODUCT_ID_CHARS).contains(&text.chars().count());
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c));
-    if fits && plain {
+    let is_path = text.chars().all(|c| c == '.');
+    if fits && plain && !is_path {
         Ok(text)
     } else {
         Err(Unfit("must be a product id of the retailer".to_owned()))
     }
 }
 
-fn some_quantity(quantity: u32) -> Result<u32, Unfit> {
+fn some_variants(variants: Option<Vec<VariantSpecific>>) -> Result<Vec<VariantSpecific>, Unfit> {
+    let variants = variants.unwrap_or_default();
+    if variants.len() <= MAX_VARIANTS {
+        Ok(variants)
+    } else {
+        Err(Unfit(format!("must not name more than {MAX_VARIANTS} dimensions")))
+    }
+}
+
+/// A number of pieces that can be ordered or returned.
+pub(crate) fn some_quantity(quantity: u32) -> Result<u32, Unfit> {
     if (1..=MAX_QUANTITY).contains(&quantity) {
         Ok(quantity)
     } else {
@@ -212,7 +241,8 @@ fn some_quantity(quantity: u32) -> Result<u32, Unfit> {
     }
 }
 
-fn line(text: String) -> Result<String, Unfit> {
+/// One line of text that says something.
+pub(crate) fn line(text: String) -> Result<String, Unfit> {
     if text.chars().any(char::is_control) {
         return Err(Unfit("must be one line of text".to_owned()));
     }
@@ -263,6 +293,19 @@ fn four_digit_year(year: Option<u32>) -> Result<Option<u32>, Unfit> {
         Some(2000..=2100) => Ok(year),
         Some(_) => Err(Unfit("must be a year with four digits".to_owned())),
     }
+}
+
+fn number_or_text(value: Option<Value>) -> Result<Option<String>, Unfit> {
+    match value {
+        None => Ok(None),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Unfit("must be a number or a string".to_owned())),
+    }
+}
+
+fn tag(info: Option<AffiliateInfo>) -> Option<String> {
+    info.map(|info| info.tag)
 }
 
 /// A code is a text, or an object with a `code`.

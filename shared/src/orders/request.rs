@@ -12,13 +12,12 @@ use crate::{
     email::{Email, InvalidEmail},
     fields::{self, Faults, FieldError, Unfit},
     id::AccountId,
+    retailers::Card,
     totp::TotpSecret,
     webhooks::{Subscription, Webhooks},
 };
 
 const MAX_IDEMPOTENCY_KEY_CHARS: usize = 256;
-/// The news of an order is written with its change, once for each URL, in one transaction of at most 4 MB.
-const MAX_SUBSCRIPTIONS: usize = 10;
 
 /// A valid order request.
 pub struct OrderRequest {
@@ -28,25 +27,25 @@ pub struct OrderRequest {
     pub inline_email: Option<Email>,
     /// The managed account the client named.
     pub account_id: Option<AccountId>,
-    /// What is to be sealed.
+    /// The account's secrets, if its login came with the order.
     pub secrets: Secrets,
-    /// The card's verification code, sealed by itself.
-    pub card_code: Option<SecretString>,
+    /// The card that pays, if it is one of the order's own.
+    pub card: Option<Card>,
     /// Who is told what became of it.
     pub webhooks: Vec<Subscription>,
     /// What makes a repetition of this request the same request.
     pub idempotency_key: Option<String>,
     /// Whether it is to be paid from a prepaid balance.
     pub addax: bool,
+    /// Whether it may wait to be bought together with others.
+    pub bundled: bool,
 }
 
 /// Reads a body, or says everything that is wrong with it.
 pub fn parse(body: &Value) -> Result<OrderRequest, Vec<FieldError>> {
     let body = fields::without_blanks(body.clone());
     if !body.is_object() {
-        let mut fault = FieldError::at("", "dict_type", "the body must be a JSON object");
-        fault.path.clear();
-        return Err(vec![fault]);
+        return Err(vec![FieldError::of_body("the body must be a JSON object")]);
     }
     let purchase = fields::read::<Purchase>(body.clone());
     let envelope = fields::read::<Envelope>(body);
@@ -66,53 +65,71 @@ pub fn parse(body: &Value) -> Result<OrderRequest, Vec<FieldError>> {
 }
 
 fn join(purchase: Purchase, envelope: Envelope) -> Result<OrderRequest, Vec<FieldError>> {
-    let mut faults = Vec::new();
-    let card = envelope.payment_method.unwrap_or_default();
-    if card.number.is_some() && purchase.billing_address.is_none() {
-        faults.push(FieldError::at("billing_address", "missing", "is required with a card"));
-    }
-    if envelope.retailer_credentials.is_some() && envelope.retailer_credentials_id.is_some() {
-        faults.push(FieldError::at(
-            "retailer_credentials_id",
-            "value_error",
-            "must not be given together with retailer_credentials",
-        ));
-    }
-    if envelope.bundled {
-        let text = "bundling is not available; leave it out to order at once";
-        faults.push(FieldError::at("bundled", "value_error", text));
-    }
-    let subscriptions = envelope.webhooks.subscriptions();
-    if subscriptions.len() > MAX_SUBSCRIPTIONS {
-        let text = format!("must not name more than {MAX_SUBSCRIPTIONS} URLs in all");
-        faults.push(FieldError::at("webhooks", "value_error", text));
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let inline = envelope.retailer_credentials;
-    let (inline_email, mut secrets) = match inline {
+    let mut faults = contradictions(&purchase, &envelope);
+    let subscriptions = match envelope.webhooks.bounded_subscriptions() {
+        Ok(subscriptions) if faults.is_empty() => subscriptions,
+        Ok(_) => return Err(faults),
+        Err(fault) => {
+            faults.push(fault);
+            return Err(faults);
+        }
+    };
+    let (inline_email, secrets) = match envelope.retailer_credentials {
         None => (None, Secrets::default()),
         Some(inline) => {
             let InlineCredentials { email, password, totp_2fa_key: totp, verification_code } =
                 inline;
-            (
-                Some(email),
-                Secrets { password: Some(password), totp, verification_code, card_number: None },
-            )
+            (Some(email), Secrets { password: Some(password), totp, verification_code, card: None })
         }
     };
-    secrets.card_number = card.number;
     Ok(OrderRequest {
         purchase,
         inline_email,
         account_id: envelope.retailer_credentials_id,
         secrets,
-        card_code: card.security_code,
+        card: envelope.payment_method.and_then(CardSecrets::card),
         webhooks: subscriptions,
         idempotency_key: envelope.idempotency_key,
         addax: envelope.addax,
+        bundled: envelope.bundled,
     })
+}
+
+/// What cannot be asked for together.
+fn contradictions(purchase: &Purchase, envelope: &Envelope) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let mut fault = |field: &str, kind, text: &str| faults.push(FieldError::at(field, kind, text));
+    let has_card = envelope.payment_method.as_ref().is_some_and(|card| card.number.is_some());
+    if envelope.retailer_credentials.is_some() && envelope.retailer_credentials_id.is_some() {
+        let text = "must not be given together with retailer_credentials";
+        fault("retailer_credentials_id", "value_error", text);
+    }
+    if envelope.bundled && !purchase.retailer.offers_bundling() {
+        let text = "is not available at this retailer; leave it out to order at once";
+        fault("bundled", "value_error", text);
+    }
+    if !envelope.addax {
+        if has_card && purchase.billing_address.is_none() {
+            fault("billing_address", "missing", "is required with a card");
+        }
+        return faults;
+    }
+    if !purchase.retailer.offers_addax() {
+        fault("addax", "value_error", "is not available at this retailer");
+    }
+    if purchase.max_price.is_none() {
+        fault("max_price", "missing", "is required with addax: so much is held of the balance");
+    }
+    let not_with_addax = [
+        ("retailer_credentials", envelope.retailer_credentials.is_some()),
+        ("retailer_credentials_id", envelope.retailer_credentials_id.is_some()),
+        ("payment_method", has_card || purchase.payment_method.use_gift),
+        ("billing_address", purchase.billing_address.is_some()),
+    ];
+    for (field, _) in not_with_addax.into_iter().filter(|(_, is_given)| *is_given) {
+        fault(field, "value_error", "must not be given with addax");
+    }
+    faults
 }
 
 #[derive(Deserr)]
@@ -132,15 +149,9 @@ struct Envelope {
     addax: bool,
     #[deserr(default)]
     bundled: bool,
-    #[deserr(default, try_from(Option<Value>) = number_or_text -> Unfit)]
-    #[expect(dead_code, reason = "checked here, read from the echo by the retailers that take it")]
-    po_number: Option<Value>,
     #[deserr(default, try_from(Option<Value>) = object -> Unfit)]
     #[expect(dead_code, reason = "checked here, echoed as it was sent")]
     client_notes: Option<Value>,
-    #[deserr(default)]
-    #[expect(dead_code, reason = "checked here, read from the echo by the retailers that take it")]
-    affiliate_info: Option<AffiliateInfo>,
 }
 
 #[derive(Deserr)]
@@ -172,11 +183,11 @@ struct CardSecrets {
     expiration_year: Option<u32>,
 }
 
-#[derive(Deserr)]
-#[deserr(error = Faults)]
-struct AffiliateInfo {
-    #[expect(dead_code, reason = "checked here, read from the echo by the retailers that take it")]
-    tag: String,
+impl CardSecrets {
+    fn card(self) -> Option<Card> {
+        let (number, security_code) = self.number.zip(self.security_code)?;
+        Some(Card { number, security_code })
+    }
 }
 
 fn totp_secret(text: Option<String>) -> Result<Option<TotpSecret>, Unfit> {
@@ -192,7 +203,8 @@ fn short_id(text: Option<String>) -> Result<Option<AccountId>, Unfit> {
     text.map(|text| text.parse().map_err(unfit)).transpose()
 }
 
-fn bounded_key(text: Option<String>) -> Result<Option<String>, Unfit> {
+/// A text that can be an idempotency key.
+pub(crate) fn bounded_key(text: Option<String>) -> Result<Option<String>, Unfit> {
     match text {
         Some(text) if text.chars().count() > MAX_IDEMPOTENCY_KEY_CHARS => {
             Err(Unfit(format!("must not be longer than {MAX_IDEMPOTENCY_KEY_CHARS} characters")))
@@ -205,13 +217,6 @@ fn object(value: Option<Value>) -> Result<Option<Value>, Unfit> {
     match value {
         None | Some(Value::Object(_)) => Ok(value),
         Some(_) => Err(Unfit("must be an object".to_owned())),
-    }
-}
-
-fn number_or_text(value: Option<Value>) -> Result<Option<Value>, Unfit> {
-    match value {
-        None | Some(Value::Number(_) | Value::String(_)) => Ok(value),
-        Some(_) => Err(Unfit("must be a number or a string".to_owned())),
     }
 }
 
@@ -313,7 +318,7 @@ mod tests {
         };
         assert_eq!(request.purchase.shipping(), limits);
         assert_eq!(request.purchase.limit(), Some(Cents(2300)));
-        assert!(request.card_code.is_some() && request.secrets.totp.is_some());
+        assert!(request.card.is_some() && request.secrets.totp.is_some());
     }
 
     #[test]
@@ -323,6 +328,19 @@ mod tests {
             .map_err(|faults| panic!("{faults:?}"))
             .unwrap();
         assert_eq!(Some(purchase), parse(&documented()).ok().map(|request| request.purchase));
+    }
+
+    #[test]
+    fn a_po_number_is_a_number_or_a_text() {
+        for (given, read) in [(json!(4_711), "4711"), (json!("PO-1"), "PO-1")] {
+            let mut body = documented();
+            body["po_number"] = given;
+            body["affiliate_info"] = json!({"tag": "yourtag-20"});
+            let purchase = parse(&body).map_err(|faults| panic!("{faults:?}")).unwrap().purchase;
+            assert_eq!(purchase.po_number.as_deref(), Some(read));
+            assert_eq!(purchase.affiliate_tag.as_deref(), Some("yourtag-20"));
+        }
+        assert_eq!(faults(|body| body["po_number"] = json!([1])), ["po_number"]);
     }
 
     #[test]
@@ -352,6 +370,19 @@ mod tests {
             faults(|body| body["shipping_address"]["city"] = json!("")),
             ["shipping_address.city"]
         );
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_fraction() {
+        let whole = faults(|body| {
+            body["products"][0]["quantity"] = json!(2.0);
+            body["max_price"] = json!(2300.0);
+            body["shipping"] = json!({"max_days": 5.0});
+        });
+        assert!(whole.is_empty(), "{whole:?}");
+        assert_eq!(faults(|body| body["max_price"] = json!(-2300.0)), ["max_price"]);
+        assert_eq!(faults(|body| body["max_price"] = json!(1e30)), ["max_price"]);
+        assert_eq!(faults(|body| body["is_gift"] = json!(1.0)), ["is_gift"]);
     }
 
     #[test]

@@ -43,8 +43,20 @@ pub struct Offer {
     pub seller_num_ratings: u32,
     /// How many of 100 of them are positive.
     pub seller_percent_positive: u32,
+    /// How many must be bought at once.
+    pub min_quantity: u32,
     /// How many can be bought at once.
     pub max_quantity: u32,
+    /// Sent from the retailer's own stock, whoever sells it.
+    pub marketplace_fulfilled: bool,
+    /// For members of the shop only.
+    pub member_only: bool,
+    /// What the seller says of shipping.
+    pub greytext: Option<String>,
+    /// What the seller says of this piece.
+    pub comments: Option<String>,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 /// What an offer must meet; what is absent does not matter.
@@ -182,7 +194,13 @@ mod tests {
                     seller_name: merchant.to_owned(),
                     seller_num_ratings: ratings,
                     seller_percent_positive: percent,
+                    min_quantity: 1,
                     max_quantity: 9,
+                    marketplace_fulfilled: flags[4],
+                    member_only: false,
+                    greytext: None,
+                    comments: None,
+                    currency: "USD".to_owned(),
                 }
             },
         )

@@ -1,4 +1,4 @@
-//! The calls to the sandbox retailer, in the order of a purchase.
+//! The calls to the sandbox retailer, in the order of a purchase and of what comes after it.
 //!
 //! Every call is made once. What the shop says is read in [`wire`]; what it does not say clearly is never taken for a
 //! yes or a no.
@@ -16,12 +16,14 @@ use url::Url;
 
 use self::wire::{Complaint, Meaning};
 use super::{
-    AccountStatus, CartLine, Checkout, Connector, PastOrder, Review, StepError, SubmitError,
+    AccountStatus, Cancelled, CartLine, Checkout, Connector, OrderState, PastOrder, PendingReturn,
+    RetailerCode, ReturnOrder, ReturnProgress, Review, StartedReturn, StepError, SubmitError,
 };
 use crate::{
     accounts::credentials::Login,
-    error::{BoxError, Refusal},
+    error::BoxError,
     orders::{purchase::Address, selection::Offer, shipping::ShippingOption},
+    products::ProductPage,
 };
 
 /// How long one step may take; pressing "buy" has a time of its own.
@@ -69,9 +71,31 @@ impl Sandbox {
 impl Connector for Sandbox {
     type Session = Session;
 
-    async fn sign_in(&self, login: &Login, now: Timestamp) -> Result<Session, StepError> {
+    /// The shop is every retailer at once, and knows nothing of retailer codes.
+    async fn product(&self, _: RetailerCode, product_id: &str) -> Result<ProductPage, StepError> {
+        let page: wire::pages::Page = step(self.http.get(self.url(&["pages", product_id]))).await?;
+        Ok(page.into())
+    }
+
+    async fn public_offers(
+        &self,
+        _: RetailerCode,
+        product_id: &str,
+    ) -> Result<Vec<Offer>, StepError> {
+        let request = self.http.get(self.url(&["pages", product_id, "offers"]));
+        let page: wire::Offers = step(request).await?;
+        Ok(page.offers.into_iter().map(|offer| offer.of(product_id)).collect())
+    }
+
+    async fn sign_in(
+        &self,
+        login: &Login,
+        retailer: RetailerCode,
+        now: Timestamp,
+    ) -> Result<Session, StepError> {
         let totp = login.totp.as_ref().map(|secret| secret.code(now));
         let request = self.http.post(self.url(&["sign-in"])).json(&wire::SignIn {
+            market: wire::market(retailer),
             email: login.email.as_str(),
             password: login.password.expose_secret(),
             totp: totp.as_ref().map(ExposeSecret::expose_secret),
@@ -100,9 +124,10 @@ impl Connector for Sandbox {
     async fn shipping_options(
         &self,
         session: &Session,
+        lines: &[CartLine],
         address: &Address,
     ) -> Result<Vec<ShippingOption>, StepError> {
-        let body = json!({ "address": wire::Address::of(address) });
+        let body = wire::ShippingQuestion::of(lines, address);
         let page: wire::ShippingOptions =
             step(self.post(session, &["checkout", "shipping"]).json(&body)).await?;
         Ok(page.options.into_iter().map(Into::into).collect())
@@ -112,23 +137,29 @@ impl Connector for Sandbox {
         &self,
         session: &Session,
         checkout: &Checkout<'_>,
-    ) -> Result<Review, StepError> {
+    ) -> Result<Vec<Review>, StepError> {
         let request =
             self.post(session, &["checkout", "review"]).json(&wire::Checkout::of(checkout));
-        let review: wire::Review = step(request).await?;
-        Ok(review.into())
+        let reviewed: wire::Reviewed = step(request).await?;
+        if reviewed.shipments.len() != checkout.shipments.len() {
+            return Err(StepError::Unavailable("the shop reviewed other shipments".into()));
+        }
+        Ok(reviewed.into())
     }
 
     async fn submit(
         &self,
         session: &Session,
-        review: &Review,
+        checkout_id: &str,
         patience: Duration,
-    ) -> Result<PastOrder, SubmitError> {
-        let body = json!({ "checkout_id": review.checkout_id });
+    ) -> Result<Vec<PastOrder>, SubmitError> {
+        let body = json!({ "checkout_id": checkout_id });
         let request = self.post(session, &["checkout", "submit"]).json(&body).timeout(patience);
-        let receipt: wire::Order = call(request).await.map_err(CallError::of_submit)?;
-        receipt.try_into().map_err(SubmitError::Unconfirmed)
+        let receipt: wire::Receipt = call(request).await.map_err(CallError::of_submit)?;
+        if receipt.orders.is_empty() {
+            return Err(SubmitError::Unconfirmed("the receipt names no order".into()));
+        }
+        wire::past_orders(receipt.orders).map_err(SubmitError::Unconfirmed)
     }
 
     async fn history(
@@ -142,8 +173,68 @@ impl Connector for Sandbox {
             // What is not on this page may be the very order that is looked for.
             return Err(StepError::Unavailable("the history is longer than one page".into()));
         }
-        let orders: Result<Vec<_>, _> = page.orders.into_iter().map(PastOrder::try_from).collect();
-        orders.map_err(StepError::Unavailable)
+        wire::past_orders(page.orders).map_err(StepError::Unavailable)
+    }
+
+    async fn order_state(
+        &self,
+        session: &Session,
+        merchant_order_id: &str,
+    ) -> Result<OrderState, StepError> {
+        let state: wire::OrderState =
+            step(self.get(session, &["orders", merchant_order_id])).await?;
+        Ok(state.into())
+    }
+
+    async fn cancel(
+        &self,
+        session: &Session,
+        merchant_order_id: &str,
+    ) -> Result<Cancelled, StepError> {
+        let request = self.post(session, &["orders", merchant_order_id, "cancel"]);
+        let answer: wire::Cancelled = step(request).await?;
+        Ok(answer.outcome.into())
+    }
+
+    async fn pending_return(
+        &self,
+        session: &Session,
+        merchant_order_id: &str,
+        product_ids: &[String],
+    ) -> Result<Option<PendingReturn>, StepError> {
+        let request = self.get(session, &["orders", merchant_order_id, "returns"]);
+        let page: wire::Returns = step(request).await?;
+        Ok(page.pending(product_ids))
+    }
+
+    async fn start_return(
+        &self,
+        session: &Session,
+        wanted: &ReturnOrder<'_>,
+    ) -> Result<StartedReturn, StepError> {
+        let path = ["orders", wanted.merchant_order_id, "returns"];
+        let request = self.post(session, &path).json(&wire::ReturnOrder::of(wanted));
+        let started: wire::StartedReturn = step(request).await?;
+        started.try_into().map_err(StepError::Unavailable)
+    }
+
+    async fn started_return(
+        &self,
+        session: &Session,
+        merchant_return_id: &str,
+    ) -> Result<StartedReturn, StepError> {
+        let request = self.get(session, &["returns", merchant_return_id, "labels"]);
+        let started: wire::StartedReturn = step(request).await?;
+        started.try_into().map_err(StepError::Unavailable)
+    }
+
+    async fn return_state(
+        &self,
+        session: &Session,
+        merchant_return_id: &str,
+    ) -> Result<ReturnProgress, StepError> {
+        let found: wire::Return = step(self.get(session, &["returns", merchant_return_id])).await?;
+        Ok(found.into())
     }
 
     fn history_lag(&self) -> Duration {
@@ -166,7 +257,7 @@ impl CallError {
         match self {
             Self::NotSent(error) | Self::Unclear(error) => StepError::Unavailable(error),
             Self::Complaint(complaint) => match complaint.error.meaning() {
-                Meaning::Refusal(code) => StepError::Refused(refusal(code, complaint)),
+                Meaning::Refusal(code) => StepError::Refused(complaint.refusal(code)),
                 Meaning::VisitLost => StepError::Unavailable("the shop has lost this visit".into()),
             },
         }
@@ -177,18 +268,10 @@ impl CallError {
             Self::NotSent(error) => SubmitError::NotSent(error),
             Self::Unclear(error) => SubmitError::Unconfirmed(error),
             Self::Complaint(complaint) => match complaint.error.meaning() {
-                Meaning::Refusal(code) => SubmitError::Refused(refusal(code, complaint)),
+                Meaning::Refusal(code) => SubmitError::Refused(complaint.refusal(code)),
                 Meaning::VisitLost => SubmitError::NotSent("the shop has lost this visit".into()),
             },
         }
-    }
-}
-
-fn refusal(code: crate::error::Code, complaint: Complaint) -> Refusal {
-    let refusal = Refusal::new(code);
-    match complaint.product_id {
-        Some(product_id) => refusal.with(json!({ "product_id": product_id })),
-        None => refusal,
     }
 }
 
@@ -222,11 +305,18 @@ mod tests {
         thread,
     };
 
-    use super::*;
-    use crate::{error::Code, money::Cents};
+    use serde_json::Value;
 
-    const RECEIPT: &str = r#"{"order_id": "112-1", "placed_at_ms": 1700000000000, "total_cents": 2124,
-        "items": [{"product_id": "P", "quantity": 2}], "postal_code": "02139", "tracking_url": null}"#;
+    use super::*;
+    use crate::{
+        error::{Code, Refusal},
+        money::Cents,
+        retailers::{OrderProgress, Parcel},
+    };
+
+    /// A receipt is a history without `more`.
+    const RECEIPT: &str = r#"{"orders": [{"order_id": "112-1", "placed_at_ms": 1700000000000, "total_cents": 2124,
+        "items": [{"product_id": "P", "quantity": 2}], "postal_code": "02139", "tracking_url": null}]}"#;
 
     /// A shop that gives every request the same raw answer and then hangs up.
     fn shop(answer: String) -> Url {
@@ -260,28 +350,17 @@ mod tests {
         Session { token: "token".to_owned().into() }
     }
 
-    async fn submit(base_url: Url) -> Result<PastOrder, SubmitError> {
-        let review = Review {
-            checkout_id: "c".to_owned(),
-            subtotal: Cents(1999),
-            shipping: Cents(0),
-            tax: Cents(125),
-            total: Cents(2124),
-            gift_certificate: None,
-            product_subtotals: Vec::new(),
-            currency: "USD".to_owned(),
-            delivery_dates: Vec::new(),
-            rejected_promo_codes: Vec::new(),
-        };
-        connector(base_url).submit(&session(), &review, Duration::from_millis(500)).await
+    async fn submit(base_url: Url) -> Result<Vec<PastOrder>, SubmitError> {
+        connector(base_url).submit(&session(), "c", Duration::from_millis(500)).await
     }
 
     #[tokio::test]
     async fn a_receipt_is_a_placed_order() {
         let placed = submit(answering(200, RECEIPT)).await.unwrap();
-        assert_eq!(placed.merchant_order_id, "112-1");
-        assert_eq!(placed.products, [("P".to_owned(), 2)]);
-        assert_eq!(placed.total, Cents(2124));
+        assert_eq!(placed.len(), 1);
+        assert_eq!(placed[0].merchant_order_id, "112-1");
+        assert_eq!(placed[0].products, [("P".to_owned(), 2)]);
+        assert_eq!(placed[0].total, Cents(2124));
     }
 
     #[tokio::test]
@@ -310,6 +389,7 @@ mod tests {
             shop(String::new()),
             shop("HTTP/1.1 200 X\r\ncontent-length: 500\r\n\r\n{".to_owned()),
             answering(200, "{}"),
+            answering(200, r#"{"orders": []}"#),
             answering(200, "not json"),
             answering(202, RECEIPT),
             answering(302, "{}"),
@@ -347,14 +427,161 @@ mod tests {
 
     #[tokio::test]
     async fn a_history_that_is_cut_is_no_answer() {
-        let cut = answering(200, &format!(r#"{{"orders": [{RECEIPT}], "more": true}}"#));
+        let page = |more: bool| {
+            answering(200, &RECEIPT.replacen('{', &format!(r#"{{"more": {more}, "#), 1))
+        };
+        let cut = page(true);
         let outcome = connector(cut).history(&session(), Timestamp::UNIX_EPOCH).await;
         assert!(matches!(outcome, Err(StepError::Unavailable(_))));
-        let whole = answering(200, &format!(r#"{{"orders": [{RECEIPT}], "more": false}}"#));
         assert_eq!(
-            connector(whole).history(&session(), Timestamp::UNIX_EPOCH).await.unwrap().len(),
+            connector(page(false)).history(&session(), Timestamp::UNIX_EPOCH).await.unwrap().len(),
             1
         );
+    }
+
+    fn refused<T>(outcome: Result<T, StepError>) -> Refusal {
+        match outcome {
+            Err(StepError::Refused(refusal)) => refusal,
+            Err(error) => panic!("{error:?}"),
+            Ok(_) => panic!("not refused"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_stands_where_the_shop_says_and_nowhere_else() {
+        let state = |progress| {
+            let body = json!({
+                "order_id": "112-1", "progress": progress, "tracking_url": "u", "arrives_on": "2026-01-02",
+                "parcels": [{"product_ids": ["P"], "carrier": "UPS", "tracking_number": null, "tracking_url": null,
+                    "status": "on_the_way"}],
+            });
+            answering(200, &body.to_string())
+        };
+        let parcel = Parcel {
+            product_ids: vec!["P".to_owned()],
+            carrier: Some("UPS".to_owned()),
+            tracking_number: None,
+            tracking_url: None,
+            delivery_status: Some("InTransit".to_owned()),
+        };
+        let shipped = OrderState {
+            progress: OrderProgress::Shipped,
+            parcels: vec![parcel],
+            tracking_url: Some("u".to_owned()),
+            delivery_date: Some("2026-01-02".to_owned()),
+        };
+        let outcome = connector(state("shipped")).order_state(&session(), "112-1").await;
+        assert_eq!(outcome.unwrap(), shipped);
+        let outcome = connector(state("lost")).order_state(&session(), "112-1").await;
+        assert!(matches!(outcome, Err(StepError::Unavailable(_))));
+        let unknown = answering(404, r#"{"error": "unknown_order"}"#);
+        let outcome = connector(unknown).order_state(&session(), "112-1").await;
+        assert_eq!(refused(outcome).code, Code::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_is_done_attempted_or_refused() {
+        for (word, expected) in
+            [("cancelled", Cancelled::Done), ("attempting", Cancelled::Attempting)]
+        {
+            let answer = answering(200, &json!({ "outcome": word }).to_string());
+            assert_eq!(connector(answer).cancel(&session(), "112-1").await.unwrap(), expected);
+        }
+        let unclear = answering(200, r#"{"outcome": "perhaps"}"#);
+        let outcome = connector(unclear).cancel(&session(), "112-1").await;
+        assert!(matches!(outcome, Err(StepError::Unavailable(_))));
+        let shipped = answering(422, r#"{"error": "order_not_cancellable"}"#);
+        let outcome = connector(shipped).cancel(&session(), "112-1").await;
+        assert_eq!(refused(outcome), Refusal::new(Code::OrderNotCancellable));
+    }
+
+    async fn start_return(base_url: Url) -> Result<StartedReturn, StepError> {
+        let wanted = ReturnOrder {
+            merchant_order_id: "112-1",
+            items: &[("P".to_owned(), 1)],
+            reason_code: "inaccurate website description",
+            method_code: "UPS Dropoff",
+            explanation: None,
+            return_address: None,
+            cancel_pending: true,
+        };
+        connector(base_url).start_return(&session(), &wanted).await
+    }
+
+    #[tokio::test]
+    async fn a_return_comes_with_its_labels() {
+        let body = |label| {
+            json!({ "return_id": "r", "return_by": "2018-02-01T00:00:00", "labels": [label] })
+                .to_string()
+        };
+        let started = start_return(answering(200, &body("JVBERg=="))).await.ok().unwrap();
+        assert_eq!(started.labels, [b"%PDF".to_vec()]);
+        assert_eq!(started.return_by, "2018-02-01T00:00:00");
+        let outcome = start_return(answering(200, &body("?"))).await;
+        assert!(matches!(outcome, Err(StepError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_return_is_refused_in_the_words_of_the_documents() {
+        let in_progress = r#"{"error": "return_in_progress", "return_id": "r", "items": [], "state": "refunded",
+            "description": "$6.30 refund issued on Nov 22, 2017.", "tried_to_cancel": true}"#;
+        let refusal = refused(start_return(answering(422, in_progress)).await);
+        let documented = json!({
+            "status": {"status": "Refund issued", "description": "$6.30 refund issued on Nov 22, 2017."},
+            "error": "Tried to cancel but could not find cancel button",
+        });
+        assert_eq!((refusal.code, refusal.data), (Code::ReturnInProgress, documented));
+
+        let unknown = r#"{"error": "unknown_method", "allowed": ["UPS Dropoff", "UPS Pickup"]}"#;
+        let refusal = refused(start_return(answering(422, unknown)).await);
+        let data = json!({
+            "validator_errors": [{"path": "method_code", "message": "must be one of UPS Dropoff, UPS Pickup", "value": null}],
+            "allowed": ["UPS Dropoff", "UPS Pickup"],
+        });
+        assert_eq!((refusal.code, refusal.data), (Code::InvalidRequest, data));
+
+        let late = r#"{"error": "return_not_allowed", "because": "too_late"}"#;
+        let refusal = refused(start_return(answering(422, late)).await);
+        let data = json!({"reason": "too_late"});
+        assert_eq!((refusal.code, refusal.data), (Code::ReturnNotAllowed, data));
+    }
+
+    #[tokio::test]
+    async fn a_return_that_was_called_off_is_not_pending() {
+        let one = |id: &str, product: &str, state: &str| {
+            json!({
+                "return_id": id, "items": [{"product_id": product, "quantity": 1}], "state": state, "description": "d",
+            })
+        };
+        let page = |returns: Value| answering(200, &json!({ "returns": returns }).to_string());
+        let pending = async |returns: Value| {
+            let sandbox = connector(page(returns));
+            let found = sandbox.pending_return(&session(), "112-1", &["P".to_owned()]).await;
+            found.unwrap().map(|pending| (pending.merchant_return_id, pending.status))
+        };
+        assert_eq!(pending(json!([])).await, None);
+        assert_eq!(
+            pending(json!([one("4", "P", "cancelled"), one("3", "Q", "started")])).await,
+            None
+        );
+        let found = pending(json!([
+            one("3", "Q", "started"),
+            one("2", "P", "refunded"),
+            one("1", "P", "started")
+        ]));
+        assert_eq!(found.await, Some(("2".to_owned(), "Refund issued".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_refund_says_that_the_parcel_came_back() {
+        for (state, expected) in
+            [("started", false), ("received", true), ("refunded", true), ("cancelled", false)]
+        {
+            let body = json!({ "return_id": "r", "items": [], "state": state, "description": "d" });
+            let found = connector(answering(200, &body.to_string()));
+            let found = found.return_state(&session(), "r").await.unwrap();
+            assert_eq!(found.is_delivered, expected, "{state}");
+        }
     }
 
     #[test]

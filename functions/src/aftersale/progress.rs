@@ -1,0 +1,75 @@
+//! Writing what happens to a cancellation or a return: its new state and the news of it, all or nothing.
+
+use spelter::{
+    aftersale::AfterSale,
+    aws::{aftersales::AfterSales, outbox::Outbox, queue::Webhooks, transaction::Write},
+    clock::Clock,
+    webhooks::Delivery,
+};
+
+use super::{Kind, view};
+use crate::{news, orders::progress::ProgressError};
+
+/// What a change touches.
+pub struct AfterSaleProgress<K: Kind> {
+    /// The requests.
+    pub requests: AfterSales<K>,
+    /// The news of them.
+    pub outbox: Outbox,
+    /// Told at once after a change; the sweeper tells it again if that fails.
+    pub webhooks: Webhooks,
+    /// The time.
+    pub now: Clock,
+}
+
+/// A change that is not written yet.
+pub(crate) struct Change<K: Kind> {
+    request: AfterSale<K>,
+    deliveries: Vec<Delivery>,
+}
+
+impl<K: Kind> AfterSaleProgress<K> {
+    /// Writes `event` and `also` something else, all or nothing.
+    pub async fn advance(
+        &self,
+        request: AfterSale<K>,
+        event: K::Event,
+        also: Vec<Write>,
+    ) -> Result<AfterSale<K>, ProgressError> {
+        let mut change = self.change(request, event)?;
+        let mut writes = self.news(&change)?;
+        writes.extend(also);
+        self.requests.save(&mut change.request, writes).await?;
+        self.tell(&change).await;
+        Ok(change.request)
+    }
+
+    /// What `event` changes, to be written in a larger transaction.
+    pub(crate) fn change(
+        &self,
+        request: AfterSale<K>,
+        event: K::Event,
+    ) -> Result<Change<K>, ProgressError> {
+        let now = (self.now)();
+        let (request, kinds) = request.on(event, now)?;
+        let deliveries = news::deliveries(&view::about(&request), &kinds, now);
+        Ok(Change { request, deliveries })
+    }
+
+    /// For that transaction.
+    pub(crate) fn writes(&self, change: &mut Change<K>) -> Result<Vec<Write>, ProgressError> {
+        let mut writes = self.news(change)?;
+        writes.push(self.requests.replace(&mut change.request)?);
+        Ok(writes)
+    }
+
+    /// Once it is written.
+    pub(crate) async fn tell(&self, change: &Change<K>) {
+        news::tell(&self.webhooks, &change.deliveries).await;
+    }
+
+    fn news(&self, change: &Change<K>) -> Result<Vec<Write>, ProgressError> {
+        let puts = change.deliveries.iter().map(|delivery| self.outbox.put(delivery));
+        Ok(puts.collect::<Result<_, _>>()?)
+    }
+}

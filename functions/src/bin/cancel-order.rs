@@ -1,0 +1,27 @@
+//! `POST /v1/orders/{request_id}/cancel`
+
+use functions::{aftersale::accept::AcceptAfterSale, cancellations::create::CreateCancellation};
+use spelter::{
+    aws::{self, keyed_hash::KeyedHash, orders::Orders, queue::Jobs, vault::Vault},
+    clock,
+    config::required,
+    http, telemetry,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
+    http::serve(CreateCancellation {
+        accept: AcceptAfterSale {
+            requests: orders.cancellations(),
+            orders,
+            vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
+            keyed_hash: KeyedHash::new(&aws, required("HASH_KEY_ID")?),
+            jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
+            now: clock::system,
+        },
+    })
+    .await
+}

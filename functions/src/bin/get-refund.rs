@@ -1,0 +1,19 @@
+//! `GET /v1/orders/{request_id}/refund`
+
+use functions::refunds::get::GetRefund;
+use spelter::{
+    aws::{self, orders::Orders, refunds::Refunds},
+    config::required,
+    http, telemetry,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let aws = aws::config().await;
+    http::serve(GetRefund {
+        orders: Orders::new(&aws, required("ORDERS_TABLE")?),
+        refunds: Refunds::new(&aws, required("LEDGER_TABLE")?),
+    })
+    .await
+}

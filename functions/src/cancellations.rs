@@ -1,0 +1,4 @@
+//! Cancelling what was placed and has not shipped.
+
+pub mod create;
+mod view;

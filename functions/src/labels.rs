@@ -1,0 +1,3 @@
+//! Return labels.
+
+pub mod get;

@@ -1,0 +1,3 @@
+//! `/v1/retailers`: what can be done where.
+
+pub mod list;

@@ -1,0 +1,4 @@
+//! Taking goods back.
+
+pub mod create;
+mod view;

@@ -1,0 +1,192 @@
+//! The keys of the table of orders, which also holds all that changes together with an order.
+//!
+//! | item | pk | sk |
+//! |---|---|---|
+//! | order | owner | `ORDER#<id>` |
+//! | idempotency record | owner | `IDEMPOTENCY#<hash of the key>` |
+//! | bundle that waits | owner | `BUNDLE#<account>#<group>#<id>` |
+//! | cancellation | owner | `CANCELLATION#<id>` |
+//! | return | owner | `RETURN#<id>` |
+//! | delivery of a webhook | owner | `DELIVERY#<request>#<id>` |
+//! | claim | `CLAIM#<account>` | the retailer's order id |
+//! | claim of a return | `CLAIM#<account>` | `RETURN#<the retailer's return id>` |
+//!
+//! What something must still happen to also carries `due_shard` and `due_at`, and so shows in the index `due`.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use super::{AwsError, Item, key};
+use crate::{
+    accounts::{AccountRef, Owner},
+    id::{BundleId, CancellationId, DeliveryId, Id, Kind, OrderId, RequestId, ReturnId},
+    orders::bundling::Group,
+};
+
+/// Something that is due, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// An order.
+    Order(Owner, OrderId),
+    /// Orders to be bought together.
+    Bundle(Owner, BundleKey),
+    /// A cancellation.
+    Cancellation(Owner, CancellationId),
+    /// A return.
+    Return(Owner, ReturnId),
+    /// A webhook to be delivered.
+    Delivery(Owner, RequestId, DeliveryId),
+}
+
+/// Where a bundle is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BundleKey {
+    /// The account that buys.
+    pub account: AccountRef,
+    /// What its orders have in common.
+    pub group: Group,
+    /// Its id.
+    pub id: BundleId,
+}
+
+/// In how many partitions of the index what is due is spread.
+const DUE_SHARDS: u32 = 4;
+
+/// What is found apart from each other in the index: a receiver that hangs must not hide an order from the sweeper.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DueKind {
+    Order,
+    Bundle,
+    Cancellation,
+    Return,
+    Delivery,
+}
+
+impl DueKind {
+    const ALL: [Self; 5] =
+        [Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Delivery];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Bundle => "bundle",
+            Self::Cancellation => "cancellation",
+            Self::Return => "return",
+            Self::Delivery => "delivery",
+        }
+    }
+
+    /// The shard of what has this id.
+    pub(super) fn shard(self, id: &str) -> String {
+        let digit = id.chars().next_back().and_then(|digit| digit.to_digit(16)).unwrap_or_default();
+        format!("{}-{}", self.as_str(), digit % DUE_SHARDS)
+    }
+
+    /// Every shard there is.
+    pub(super) fn shards() -> impl Iterator<Item = String> {
+        let of =
+            |kind: Self| (0..DUE_SHARDS).map(move |shard| format!("{}-{shard}", kind.as_str()));
+        Self::ALL.into_iter().flat_map(of)
+    }
+}
+
+pub(super) fn order(owner: &Owner, id: &OrderId) -> Item {
+    owned(owner, order_sk(id))
+}
+
+pub(super) fn order_sk(id: &OrderId) -> String {
+    format!("ORDER#{id}")
+}
+
+/// Clients choose their keys, so the key is hashed: any length, any characters.
+pub(super) fn idempotency_sk(key: &str) -> String {
+    format!("IDEMPOTENCY#{}", HEXLOWER.encode(&Sha256::digest(key)))
+}
+
+pub(super) fn bundles_sk(account: &AccountRef, group: &Group) -> String {
+    format!("BUNDLE#{account}#{}#", group.0)
+}
+
+pub(super) fn bundle_sk(bundle: &BundleKey) -> String {
+    format!("{}{}", bundles_sk(&bundle.account, &bundle.group), bundle.id)
+}
+
+/// Each kind is filed under its own name.
+pub(super) fn aftersale_sk<K: Kind>(kind: DueKind, id: &Id<K>) -> String {
+    format!("{}#{id}", kind.as_str().to_uppercase())
+}
+
+pub(super) fn delivery(owner: &Owner, request: &RequestId, id: &DeliveryId) -> Item {
+    owned(owner, delivery_sk(request, id))
+}
+
+pub(super) fn delivery_sk(request: &RequestId, id: &DeliveryId) -> String {
+    format!("DELIVERY#{request}#{id}")
+}
+
+pub(super) fn claim_pk(account: &AccountRef) -> String {
+    format!("CLAIM#{account}")
+}
+
+pub(super) fn claimed_return_sk(merchant_return_id: &str) -> String {
+    format!("RETURN#{merchant_return_id}")
+}
+
+pub(super) fn owned(owner: &Owner, sk: String) -> Item {
+    key([("pk", owner.partition()), ("sk", sk)])
+}
+
+/// What an item of the index `due` is.
+pub(super) fn read_due(item: &Item) -> Result<Due, AwsError> {
+    let part = |name: &str| item.get(name).map(AttributeValue::as_s)?.ok().map(String::as_str);
+    let due = || {
+        let (client, mode) = part("pk")?.split_once('#')?;
+        let owner = Owner { client: client.parse().ok()?, mode: mode.parse().ok()? };
+        let parts: Vec<_> = part("sk")?.split('#').collect();
+        match parts.as_slice() {
+            ["ORDER", order] => Some(Due::Order(owner, order.parse().ok()?)),
+            ["CANCELLATION", id] => Some(Due::Cancellation(owner, id.parse().ok()?)),
+            ["RETURN", id] => Some(Due::Return(owner, id.parse().ok()?)),
+            ["DELIVERY", request, id] => {
+                Some(Due::Delivery(owner, request.parse().ok()?, id.parse().ok()?))
+            }
+            ["BUNDLE", account, group, id] => {
+                let (account, group) = (AccountRef::stored(account), Group((*group).to_owned()));
+                Some(Due::Bundle(owner, BundleKey { account, group, id: id.parse().ok()? }))
+            }
+            _ => None,
+        }
+    };
+    due().ok_or_else(|| AwsError::Corrupt("the index of what is due", "unknown key".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_the_index_read_back() {
+        let owner = "cl_0123456789abcdef0123456789abcdef#test";
+        let id = "0123456789abcdef0123456789abcdef";
+        let item = |sk: String| key([("pk", owner.to_owned()), ("sk", sk)]);
+        assert!(matches!(read_due(&item(format!("ORDER#{id}"))), Ok(Due::Order(..))));
+        assert!(matches!(
+            read_due(&item(format!("DELIVERY#{id}#msg_{id}"))),
+            Ok(Due::Delivery(..))
+        ));
+        let id_of = |text: &str| text.parse::<CancellationId>().unwrap();
+        let sk = aftersale_sk(DueKind::Cancellation, &id_of(id));
+        assert!(matches!(read_due(&item(sk)), Ok(Due::Cancellation(..))));
+        let sk = aftersale_sk(DueKind::Return, &id_of(id));
+        assert!(matches!(read_due(&item(sk)), Ok(Due::Return(..))));
+        let bundle = BundleKey {
+            account: AccountRef::stored("sandbox-abc"),
+            group: Group("amazon-gift".to_owned()),
+            id: format!("bundle_{id}").parse().unwrap(),
+        };
+        let found = read_due(&item(bundle_sk(&bundle)));
+        assert!(matches!(found, Ok(Due::Bundle(_, found)) if found == bundle));
+        assert!(read_due(&item("OTHER#1".to_owned())).is_err());
+    }
+}

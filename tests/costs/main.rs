@@ -1,0 +1,80 @@
+//! What requests and jobs cost: `docs/cost.md` lists the calls to AWS that the functions log, no more and no fewer.
+//!
+//! It needs the stack for itself, since it takes the operator's accounts away, and looks for lines that others would
+//! write, too.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod aftersale;
+mod jobs;
+mod meter;
+mod orders;
+mod others;
+mod page;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use meter::Meter;
+
+#[tokio::test]
+async fn the_page_lists_what_requests_and_jobs_call() {
+    let mut meter = Meter::default();
+    orders::measure(&mut meter).await;
+    aftersale::measure(&mut meter).await;
+    others::measure(&mut meter).await;
+    jobs::measure(&mut meter).await;
+    let hashing =
+        ["create-order", "retry-order", "create-managed-account", "update-managed-account"];
+    meter.note_process("the first request of a process that hashes", &hashing);
+
+    let page = page::rows();
+    let mut wrong = vec![];
+    for (what, cells) in &meter.found {
+        if page.get(what).is_none_or(|row| row.cells != *cells) {
+            wrong.push(format!("| {what} | {cells} |"));
+        }
+    }
+    assert!(wrong.is_empty(), "docs/cost.md must say:\n{}", wrong.join("\n"));
+    let unmeasured: Vec<_> = page.keys().filter(|what| !meter.found.contains_key(*what)).collect();
+    assert!(unmeasured.is_empty(), "nobody measures {unmeasured:?}");
+    // The sandbox is a retailer, whose calls its own operator pays.
+    let mut functions = functions();
+    functions.remove("sandbox");
+    assert_eq!(meter.functions, functions);
+}
+
+#[test]
+fn what_is_called_more_often_than_it_should_be_has_a_reason() {
+    let rows = page::rows();
+    assert!(rows.len() > 40, "only {} rows were found", rows.len());
+    for (what, row) in rows {
+        let [dynamodb, kms, _] = row.cells.totals();
+        let dynamodb_limit = if what.starts_with("`GET") { 1 } else { 2 };
+        let is_usual = dynamodb <= dynamodb_limit && kms <= 1;
+        assert!(is_usual || !row.why.is_empty(), "{what} needs a reason");
+    }
+}
+
+#[test]
+fn reads_of_orders_are_one_call_and_a_new_order_one_transaction_and_one_message() {
+    let rows = page::rows();
+    for read in ["`GET /v1/orders`", "`GET /v1/orders/{request_id}`"] {
+        assert_eq!(rows[read].cells.totals(), [1, 0, 0]);
+    }
+    let new = &rows["`POST /v1/orders` with a login"];
+    assert_eq!(new.heading, "Orders");
+    assert_eq!(new.cells.0, ["1: TransactWriteItems", "1: Encrypt", "1: SendMessage"]);
+}
+
+/// The names of all functions.
+fn functions() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/src/bin");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
