@@ -13,6 +13,12 @@ use crate::paid_by_balance::{addax, operators_accounts};
 /// Made from the table in the code, which a unit test checks.
 const TABLE: &str = include_str!("../../docs/errors.md");
 
+/// An order that is to be met at work is at it for so long, however slow the machine is.
+const LINGERS_MS: u64 = 8_000;
+
+/// Beside a thousand orders of other tests.
+const LIMIT: Duration = Duration::from_mins(3);
+
 /// So many orders at once leave the machine time to answer.
 const AT_ONCE: usize = 8;
 
@@ -39,7 +45,7 @@ async fn provoke(code: &str) -> Value {
     let account = ShopAccount::new().await;
     match code {
         "aborted_request" => {
-            account.behave("review", json!({"delay_ms": 1000, "times": 1})).await;
+            account.behave("review", json!({"delay_ms": LINGERS_MS, "times": 1})).await;
             let id = api.order(&order(&account)).await;
             api.v1(Method::POST, &format!("/v1/orders/{id}/abort"), None).await.json()
         }
@@ -50,7 +56,7 @@ async fn provoke(code: &str) -> Value {
         "invalid_request" => api.v1(Method::POST, "/v1/orders", Some(&json!({}))).await.json(),
         "invalid_request_id" => api.v1(Method::GET, "/v1/orders/nobody's", None).await.json(),
         "request_processing" => {
-            account.behave("review", json!({"delay_ms": 1000, "times": 1})).await;
+            account.behave("review", json!({"delay_ms": LINGERS_MS, "times": 1})).await;
             let id = api.order(&order(&account)).await;
             api.get(&id).await
         }
@@ -81,7 +87,7 @@ async fn provoke(code: &str) -> Value {
             let mut body = order(&account);
             body["products"] = json!([{"product_id": magic_id(of_a_purchase)}]);
             let id = api.order(&body).await;
-            api.ended_within(&id, Duration::from_mins(3)).await
+            api.ended_within(&id, LIMIT).await
         }
     }
 }
@@ -94,7 +100,7 @@ async fn placed(api: &Api, account: &ShopAccount, product: &str) -> String {
     let mut body = order(account);
     body["products"] = json!([{"product_id": product}]);
     let id = api.order(&body).await;
-    assert_eq!(api.ended(&id).await["_type"], "order_response");
+    assert_eq!(api.ended_within(&id, LIMIT).await["_type"], "order_response");
     id
 }
 
@@ -130,7 +136,7 @@ async fn returned(api: &Api, account: &ShopAccount, product: &str, times: usize)
 
 async fn outcome(api: &Api, kind: &str, answer: &Value) -> Value {
     let path = format!("/v1/{kind}/{}", answer["request_id"].as_str().unwrap());
-    wait(Duration::from_mins(1), "an outcome", async || {
+    wait(LIMIT, "an outcome", async || {
         let body = api.v1(Method::GET, &path, None).await.ok();
         (body["code"] != "request_processing").then_some(body)
     })
