@@ -21,6 +21,7 @@ pub mod aftersale;
 pub mod cancellations;
 pub mod labels;
 pub mod ledger;
+pub mod mail;
 pub mod orders;
 pub mod products;
 pub mod refunds;
@@ -28,6 +29,7 @@ pub mod retailers;
 pub mod returns;
 pub mod webhooks;
 
+pub mod dkim;
 pub mod http;
 pub mod sqs;
 pub mod telemetry;

@@ -8,7 +8,7 @@ use std::{
 use crate::template::root;
 
 /// Modules of the library that know of no service, no protocol and no site. A folder goes with its file.
-const DOMAIN: [&str; 21] = [
+const DOMAIN: [&str; 22] = [
     "accounts",
     "aftersale",
     "cancellations",
@@ -19,6 +19,7 @@ const DOMAIN: [&str; 21] = [
     "id",
     "labels",
     "ledger",
+    "mail",
     "money",
     "orders",
     "products",
