@@ -24,17 +24,22 @@
 //! | `POST` the same | `managed_accounts/create` |
 //! | `PUT` the same`/{short_id}` | `managed_accounts/update` |
 //! | `DELETE` the same`/{short_id}` | `managed_accounts/delete` |
+//! | `GET` the same`/{short_id}/mails` | `managed_accounts/mails` |
 //! | queue `jobs.fifo` | `jobs/account` |
 //! | its dead-letter queue | `jobs/end_dead_order` |
 //! | queue `webhooks` | `jobs/deliver_webhook` |
 //! | queue `products` | `jobs/read_product` |
+//! | mail, received by SES | `inbound_email` |
 //! | every minute | `sweep` |
+//! | CloudFormation | `activate_receipt_rules` |
 //! | the sandbox retailer | `sandbox` |
 
+pub mod activate_receipt_rules;
 pub mod addax;
 pub mod aftersale;
 pub mod authorize;
 pub mod cancellations;
+pub mod inbound_email;
 pub mod jobs;
 pub mod labels;
 pub mod managed_accounts;

@@ -3,6 +3,7 @@
 pub mod create;
 pub mod delete;
 pub mod list;
+pub mod mails;
 pub mod update;
 mod view;
 
@@ -34,7 +35,12 @@ struct Fields {
     totp_secret: Option<TotpSecret>,
     #[deserr(default, try_from(Option<Value>) = some_config -> Unfit)]
     retailer_config: Option<BTreeMap<String, Value>>,
+    #[deserr(default, try_from(Option<bool>) = ended_pause -> Unfit)]
+    is_paused: Option<EndPause>,
 }
+
+/// An account's pause is to end.
+struct EndPause;
 
 const MAX_CONFIG_BYTES: usize = 16 * 1024;
 
@@ -60,6 +66,15 @@ fn some_config(value: Option<Value>) -> Result<Option<BTreeMap<String, Value>>, 
         None => Ok(None),
         Some(Value::Object(members)) => Ok(Some(members.into_iter().collect())),
         Some(_) => Err(Unfit("must be an object".to_owned())),
+    }
+}
+
+/// Accounts are paused for what they did. A client that wants no orders on one deletes it, or names another.
+fn ended_pause(is_paused: Option<bool>) -> Result<Option<EndPause>, Unfit> {
+    match is_paused {
+        None => Ok(None),
+        Some(false) => Ok(Some(EndPause)),
+        Some(true) => Err(Unfit("must be false: accounts are paused by failing only".to_owned())),
     }
 }
 

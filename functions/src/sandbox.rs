@@ -4,8 +4,8 @@
 //! submits a checkout twice buys twice, and the ledger shows it. It can be told to be slow, to fail or to hang up
 //! ([`behaviour`]), and some product ids always fail ([`magic`]).
 //!
-//! It must not keep a secret in clear: of a password it keeps a salted hash, of a session's token a hash, of a TOTP
-//! secret what KMS sealed, and of a card nothing.
+//! It must not keep a secret in clear: of a password it keeps a salted hash, of a session's token and of a mailed code a
+//! hash, of a TOTP secret what KMS sealed, and of a card nothing.
 
 pub mod accounts;
 pub mod admin;
@@ -14,6 +14,7 @@ pub mod behaviour;
 pub mod card;
 pub mod cart;
 pub mod catalogue;
+pub mod challenges;
 pub mod checkout;
 pub mod clerk;
 pub mod history;
@@ -23,6 +24,7 @@ pub mod magic;
 pub mod market;
 pub mod orders;
 pub mod pages;
+pub mod post_office;
 pub mod prices;
 pub mod returns;
 pub mod split;
@@ -39,7 +41,7 @@ use axum::{
 use secrecy::SecretString;
 use spelter::{aws::vault::Vault, clock::Clock};
 
-use self::{answer::Fault, store::Store};
+use self::{answer::Fault, post_office::PostOffice, store::Store};
 
 /// What the shop may touch.
 pub struct Shop {
@@ -47,6 +49,8 @@ pub struct Shop {
     pub store: Store,
     /// What TOTP secrets are sealed with.
     pub vault: Vault,
+    /// Its mails.
+    pub post_office: PostOffice,
     /// What opens the admin routes; empty for never.
     pub admin_token: SecretString,
     /// The time.
@@ -88,6 +92,7 @@ pub fn router(shop: Shop) -> Router {
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shop), admin::only));
     Router::new()
         .route("/sign-in", post(accounts::sign_in))
+        .route("/sign-in/code", post(challenges::answer))
         .route("/pages/{product_id}", get(pages::show))
         .route("/pages/{product_id}/offers", get(pages::offers))
         .merge(visits)

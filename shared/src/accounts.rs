@@ -1,16 +1,20 @@
 //! Managed accounts: retailer logins that clients store with us, and which of them an order uses.
 
 pub mod credentials;
+pub mod health;
+pub mod mails;
 
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::health::{Health, Trouble};
 use crate::{
     email::Email,
+    error::{Code, Refusal},
     id::{AccountId, ClientId},
     retailers::{Mode, RetailerCode, Site},
 };
@@ -95,6 +99,8 @@ pub struct ManagedAccount {
     pub updated_at: Timestamp,
     /// When an order last chose it.
     pub last_used_at: Option<Timestamp>,
+    /// How its sign-ins go.
+    pub health: Health,
     /// Counts changes; a writer names the version it read.
     pub version: u64,
 }
@@ -105,14 +111,40 @@ impl ManagedAccount {
         format!("{}@{domain}", self.uuid.simple())
     }
 
+    /// Why nobody should sign in with it at `now`, if it is paused.
+    ///
+    /// The `data` of the refusal: `account` (short id), `is_paused`, `cooldown_minutes`, `last_error`.
+    pub fn paused(&self, now: Timestamp) -> Option<Refusal> {
+        let cooldown_minutes = self.health.cooldown_minutes(now)?;
+        let last_error = self.health.last_error.as_ref();
+        let is_locked = last_error.is_some_and(|error| error.code == Trouble::AccountLocked);
+        let code = if is_locked { Code::AccountLocked } else { Code::AccountLoginFailed };
+        let text = format!(
+            "The managed account {} failed to sign in and is paused; it may be tried again in {cooldown_minutes} \
+             minutes, or at once when its login is changed or its pause ended.",
+            self.id
+        );
+        Some(Refusal::new(code).saying(text).with(json!({
+            "account": self.id,
+            "is_paused": true,
+            "cooldown_minutes": cooldown_minutes,
+            "last_error": last_error.map(health::SignInError::to_json),
+        })))
+    }
+
     /// The accounts it may stand for: one, unless it is the default for any retailer.
     pub fn refs(&self) -> Vec<AccountRef> {
+        self.refs_at(|_| true)
+    }
+
+    /// The same, of the retailers that are `wanted` only.
+    pub fn refs_at(&self, wanted: impl Fn(RetailerCode) -> bool) -> Vec<AccountRef> {
         let retailers = match self.retailer {
             Some(retailer) => vec![retailer],
             None => RetailerCode::ALL.to_vec(),
         };
-        let sites =
-            retailers.into_iter().filter_map(|retailer| Site::of(retailer, self.owner.mode));
+        let wanted = retailers.into_iter().filter(|retailer| wanted(*retailer));
+        let sites = wanted.filter_map(|retailer| Site::of(retailer, self.owner.mode));
         let mut refs: Vec<_> = sites.map(|site| AccountRef::new(site, &self.email_hash)).collect();
         refs.dedup();
         refs
@@ -121,18 +153,28 @@ impl ManagedAccount {
 
 /// The account an order of `retailer` uses when it names none: of those for that retailer, else of the defaults, one
 /// that is free, and of several the one that was used longest ago.
+///
+/// It is paused at `now` only if they all are; then it is the one that is so no longer first.
 pub fn choose(
     accounts: &[ManagedAccount],
     retailer: RetailerCode,
+    now: Timestamp,
     is_busy: impl Fn(&ManagedAccount) -> bool,
 ) -> Option<&ManagedAccount> {
-    fitting(accounts, retailer)
-        .min_by_key(|account| (is_busy(account), account.last_used_at, account.created_at))
+    fitting(accounts, retailer).min_by_key(|account| {
+        (account.health.pause(now), is_busy(account), account.last_used_at, account.created_at)
+    })
 }
 
-/// The account that all orders of `retailer` use that name none and may be bought together.
-pub fn oldest(accounts: &[ManagedAccount], retailer: RetailerCode) -> Option<&ManagedAccount> {
-    fitting(accounts, retailer).min_by_key(|account| (account.created_at, account.uuid))
+/// The account that all orders of `retailer` use that name none and may be bought together: the oldest that is not
+/// paused at `now`. If they all are, the one that is so no longer first.
+pub fn oldest(
+    accounts: &[ManagedAccount],
+    retailer: RetailerCode,
+    now: Timestamp,
+) -> Option<&ManagedAccount> {
+    fitting(accounts, retailer)
+        .min_by_key(|account| (account.health.pause(now), account.created_at, account.uuid))
 }
 
 /// The accounts for `retailer`; the defaults, if there are none.
@@ -147,7 +189,7 @@ fn fitting(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{health::SignIn, *};
 
     fn account(
         name: &str,
@@ -167,13 +209,15 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
             last_used_at: last_used.map(|seconds| Timestamp::from_second(seconds).unwrap()),
+            health: Health::default(),
             version: 1,
         }
     }
 
     fn chosen(accounts: &[ManagedAccount], busy: &[&str]) -> Option<String> {
         let is_busy = |account: &ManagedAccount| busy.contains(&account.email_hash.0.as_str());
-        choose(accounts, RetailerCode::Amazon, is_busy).map(|account| account.email_hash.0.clone())
+        let chosen = choose(accounts, RetailerCode::Amazon, Timestamp::UNIX_EPOCH, is_busy);
+        chosen.map(|account| account.email_hash.0.clone())
     }
 
     #[test]
@@ -207,9 +251,58 @@ mod tests {
         let newer = ManagedAccount { created_at: at(2), ..account("b", amazon, None) };
         let default = account("default", None, None);
         let accounts = [newer, default, older];
-        let chosen = |retailer| oldest(&accounts, retailer).map(|one| one.email_hash.0.as_str());
+        let chosen =
+            |retailer| oldest(&accounts, retailer, at(0)).map(|one| one.email_hash.0.as_str());
         assert_eq!(chosen(RetailerCode::Amazon), Some("a"));
         assert_eq!(chosen(RetailerCode::AmazonUk), Some("default"));
+    }
+
+    /// The account, locked out at a second after 1970 began, and so paused for a quarter of an hour.
+    fn paused(account: ManagedAccount, second: i64) -> ManagedAccount {
+        let locked =
+            SignIn::Failed { trouble: Trouble::AccountLocked, message: "Locked.".to_owned() };
+        let health = Health::default().after(locked, Timestamp::from_second(second).unwrap());
+        ManagedAccount { health, ..account }
+    }
+
+    #[test]
+    fn paused_accounts_are_chosen_only_where_there_are_no_others() {
+        let amazon = Some(RetailerCode::Amazon);
+        let late = paused(account("late", amazon, None), 9);
+        let early = paused(account("early", amazon, Some(5)), 1);
+        let used = account("used", amazon, Some(9));
+        let accounts = [late, early, used];
+        assert_eq!(chosen(&accounts, &["used"]).as_deref(), Some("used"));
+        assert_eq!(chosen(&accounts[..2], &["early"]).as_deref(), Some("early"));
+
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let oldest_at =
+            |now| oldest(&accounts, RetailerCode::Amazon, now).map(|one| &one.email_hash.0);
+        assert_eq!(oldest_at(at(0)).map(String::as_str), Some("used"));
+        let default = paused(account("default", None, None), 0);
+        let all = [default, paused(account("own", amazon, None), 0)];
+        // A default stands in for accounts that are not there, not for paused ones.
+        assert_eq!(chosen(&all, &[]).as_deref(), Some("own"));
+    }
+
+    #[test]
+    fn a_paused_account_says_why_and_for_how_long() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let account = paused(account("a", None, None), 0);
+        let refusal = account.paused(at(61)).unwrap();
+        assert_eq!(refusal.code, Code::AccountLocked);
+        let data = json!({
+            "account": account.id,
+            "is_paused": true,
+            "cooldown_minutes": 14,
+            "last_error": {
+                "code": "account_locked",
+                "message": "Locked.",
+                "at": "1970-01-01T00:00:00.000000Z",
+            },
+        });
+        assert_eq!(refusal.data, data);
+        assert_eq!(account.paused(at(15 * 60)), None);
     }
 
     #[test]

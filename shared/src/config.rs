@@ -14,8 +14,18 @@ pub enum ConfigError {
 }
 
 /// The value of `name`, parsed.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn required<T: FromStr>(name: &'static str) -> Result<T, ConfigError> {
-    let text = std::env::var(name).map_err(|_| ConfigError::Missing(name))?;
-    text.parse().map_err(|_| ConfigError::Invalid(name))
+    text(name)?.parse().map_err(|_| ConfigError::Invalid(name))
+}
+
+/// The same, where an empty text is no value.
+pub fn optional<T: FromStr>(name: &'static str) -> Result<Option<T>, ConfigError> {
+    let text = text(name)?;
+    let value = (!text.is_empty()).then(|| text.parse()).transpose();
+    value.map_err(|_| ConfigError::Invalid(name))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn text(name: &'static str) -> Result<String, ConfigError> {
+    std::env::var(name).map_err(|_| ConfigError::Missing(name))
 }

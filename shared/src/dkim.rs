@@ -70,7 +70,7 @@ impl Verifier {
                 && counts.are_covered(&signature.h)
         });
         message.dkim_headers.truncate(MAX_SIGNATURES);
-        let mut passed = Vec::new();
+        let (mut passed, mut unanswered) = (Vec::new(), None);
         for output in self.0.verify_dkim(&message).await {
             let Some(signature) = output.signature() else { continue };
             match output.result() {
@@ -78,9 +78,7 @@ impl Verifier {
                     domain: signature.d.to_lowercase(),
                     signed_headers: lower(&signature.h),
                 }),
-                result if is_temporary(result) => {
-                    return Err(Unanswered { domain: signature.d.clone() });
-                }
+                result if is_temporary(result) => unanswered = Some(signature.d.clone()),
                 DkimResult::Neutral(_)
                 | DkimResult::Fail(_)
                 | DkimResult::PermError(_)
@@ -88,7 +86,11 @@ impl Verifier {
                 | DkimResult::None => {}
             }
         }
-        Ok(passed)
+        // One that holds is enough: nobody can have us wait with another one that leads nowhere.
+        match unanswered {
+            Some(domain) if passed.is_empty() => Err(Unanswered { domain }),
+            Some(_) | None => Ok(passed),
+        }
     }
 }
 

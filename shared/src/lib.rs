@@ -27,6 +27,7 @@ pub mod products;
 pub mod refunds;
 pub mod retailers;
 pub mod returns;
+pub mod sign_in;
 pub mod webhooks;
 
 pub mod dkim;

@@ -25,6 +25,7 @@ use crate::{
     orders::{bundling::Group, tracking::Tracking},
     retailers::{AccountStatus, CartLine, PastOrder, RetailerCode, Review, Site},
     sealed::Sealed,
+    sign_in,
     webhooks::{EventKind, Target},
 };
 
@@ -131,6 +132,8 @@ pub struct Attempt {
 pub enum Step {
     /// Begun.
     Started,
+    /// The retailer has mailed a code and waits for it.
+    CodeRequested,
     /// Signed in at the retailer.
     SignedIn,
     /// Offers were chosen and are in the cart.
@@ -142,6 +145,7 @@ impl Step {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Started => "request.started",
+            Self::CodeRequested => "verification.requested",
             Self::SignedIn => "account.signed_in",
             Self::CartFilled => "cart.filled",
         }
@@ -340,6 +344,24 @@ impl Order {
         }
     }
 
+    /// Whose login signs in: the client's own, or the operator's.
+    pub const fn login_owner(&self) -> &Owner {
+        match &self.login {
+            LoginSource::Order => &self.owner,
+            LoginSource::Account { owner, .. } => owner,
+        }
+    }
+
+    /// Whether its client has called it off.
+    pub fn is_aborted(&self) -> bool {
+        matches!(&self.status, Status::Failed(refusal) if refusal.code == Code::AbortedRequest)
+    }
+
+    /// Whether it waits for a code that the retailer has mailed.
+    pub const fn waits_for_code(&self) -> bool {
+        matches!(&self.status, Status::Working(Attempt { step: Step::CodeRequested, .. }))
+    }
+
     /// The account that buys, as the client may know it.
     pub fn shown_account(&self) -> &str {
         match &self.login {
@@ -388,6 +410,9 @@ impl Order {
     pub fn due_after(&self, now: Timestamp) -> Option<Timestamp> {
         let forget_at = self.secrets.is_some().then(|| self.login_is_kept_until()).flatten();
         match &self.status {
+            Status::Working(Attempt { step: Step::CodeRequested, .. }) => {
+                Some(clock::after(now, sign_in::LONGEST_WAIT + UNATTENDED_AFTER))
+            }
             Status::Queued | Status::Working(_) | Status::Submitting(_) => {
                 Some(clock::after(now, UNATTENDED_AFTER))
             }
@@ -431,7 +456,8 @@ const KEPT_AFTER_FAILURE: Duration = Duration::from_hours(24);
 fn news(before: &Status, after: &Status) -> Vec<EventKind> {
     match (before, after) {
         (Status::Placed(before), Status::Placed(after)) => tracking::news(before, after),
-        (Status::Queued, Status::Working(_) | Status::Bundled { .. }) => {
+        (Status::Queued, Status::Working(_) | Status::Bundled { .. })
+        | (_, Status::Working(Attempt { step: Step::CodeRequested, .. })) => {
             vec![EventKind::StatusUpdated]
         }
         (
@@ -455,6 +481,10 @@ fn update(before: &Status, after: &Status, at: Timestamp) -> Option<StatusUpdate
         Status::Queued => ("request.accepted", "Waiting for the account's turn.".to_owned(), None),
         Status::Bundled { .. } => {
             ("order.bundled", "Waiting to be bought together with other orders.".to_owned(), None)
+        }
+        Status::Working(attempt) if attempt.step == Step::CodeRequested => {
+            let text = "The retailer has mailed a verification code and waits for it.";
+            (attempt.step.as_str(), text.to_owned(), None)
         }
         Status::Working(attempt) => {
             (attempt.step.as_str(), format!("Attempt {}.", attempt.number), None)

@@ -24,6 +24,7 @@ use crate::{
         shipping::ShippingOption,
     },
     products::ProductPage,
+    sign_in::VerificationPage,
 };
 
 /// A retailer as the v1 document names it.
@@ -150,6 +151,36 @@ impl Site {
             Mode::Live => None,
         }
     }
+}
+
+/// What became of a try to sign in.
+pub enum SignIn<S> {
+    /// The visit has begun.
+    In(S),
+    /// The retailer wants a code first.
+    Asks(Question),
+}
+
+/// A code that a retailer asks for. It has no `Debug`: whoever has the visit can go on with it.
+pub struct Question {
+    /// Which code.
+    pub factor: Factor,
+    /// The interrupted visit, for [`Connector::answer`]; at most 4,096 bytes, so that it can be sealed.
+    pub visit: SecretString,
+    /// Whether it is asked again because the code before was wrong.
+    pub again: bool,
+}
+
+/// Where the code is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Factor {
+    /// From the account's authenticator.
+    Totp {
+        /// The retailer's own clock, by which the code must be right; ours, if it does not tell.
+        time: Option<Timestamp>,
+    },
+    /// From a mail that the retailer has sent.
+    Mail(VerificationPage),
 }
 
 /// One line of a cart: an offer that was chosen.
@@ -413,16 +444,23 @@ pub trait Connector: Send + Sync {
         product_id: &str,
     ) -> impl Future<Output = Result<Vec<Offer>, StepError>> + Send;
 
-    /// Signs in to the market `retailer` with password and, where asked, a TOTP code for the time `now`.
+    /// Signs in to the market `retailer` with the password, as far as that goes without a code.
     ///
-    /// Refuses with `invalid_login_credentials`, `account_login_failed`, `account_locked`,
-    /// `account_locked_verification_required`.
+    /// Refuses with `invalid_login_credentials`, `account_login_failed`, `account_locked`.
     fn sign_in(
         &self,
         login: &Login,
         retailer: RetailerCode,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Self::Session, StepError>> + Send;
+    ) -> impl Future<Output = Result<SignIn<Self::Session>, StepError>> + Send;
+
+    /// Answers a [`Question`] with `code`, once. A wrong code is no refusal: the retailer asks again.
+    ///
+    /// Refuses like [`Connector::sign_in`].
+    fn answer(
+        &self,
+        visit: &SecretString,
+        code: &SecretString,
+    ) -> impl Future<Output = Result<SignIn<Self::Session>, StepError>> + Send;
 
     /// What the site says about the account.
     fn account_status(

@@ -45,6 +45,8 @@ pub struct Received<M> {
     pub message: M,
     /// When this invocation is over.
     pub deadline: Timestamp,
+    /// What gives the message back: it is good until the message is received again.
+    pub receipt_handle: String,
 }
 
 /// What became of a message.
@@ -54,6 +56,8 @@ pub enum Outcome {
     Done,
     /// It shall come back, and the rest of its group waits behind it.
     Later(Duration),
+    /// The job has seen to when it comes back itself, and somebody may wake it before. Its group waits behind it, too.
+    Parked,
 }
 
 impl Outcome {
@@ -63,6 +67,10 @@ impl Outcome {
         match (self, other) {
             (Self::Done, outcome) | (outcome, Self::Done) => outcome,
             (Self::Later(one), Self::Later(other)) => Self::Later(one.min(other)),
+            (Self::Later(wait), Self::Parked) | (Self::Parked, Self::Later(wait)) => {
+                Self::Later(wait)
+            }
+            (Self::Parked, Self::Parked) => Self::Parked,
         }
     }
 }
@@ -97,7 +105,7 @@ async fn drain<J: Job>(
         }
         match run_one(job, &message, deadline).await {
             Ok(Outcome::Done) => {}
-            Ok(Outcome::Later(_)) => {
+            Ok(Outcome::Later(_) | Outcome::Parked) => {
                 response.add_failure(id);
                 stalled.extend(group);
             }
@@ -118,18 +126,22 @@ async fn run_one<J: Job>(
 ) -> Result<Outcome, BoxError> {
     let started = Instant::now();
     let body = message.body.as_deref().ok_or("SQS message without a body")?;
-    let received = Received { message: serde_json::from_str::<J::Message>(body)?, deadline };
-    let what = received.message.to_string();
-    let receipt_handle = message.receipt_handle.as_deref();
+    let receipt_handle =
+        message.receipt_handle.clone().ok_or("SQS message without a receipt handle")?;
+    let message_id = message.message_id.as_deref();
+    let message = serde_json::from_str::<J::Message>(body)?;
+    let what = message.to_string();
+    let received = Received { message, deadline, receipt_handle };
     // Boxed: a job is a deep tree of futures, too deep for the compiler to lay out in one piece.
-    let outcome = Box::pin(run_or_postpone(job, received, receipt_handle)).await;
+    let outcome = Box::pin(run_or_postpone(job, received)).await;
     let became = match &outcome {
         Ok(Outcome::Done) => "is done",
         Ok(Outcome::Later(_)) => "comes back",
+        Ok(Outcome::Parked) => "waits",
         Err(_) => "failed",
     };
     tracing::info!(
-        message.id = message.message_id,
+        message.id = message_id,
         duration_ms = millis_since(started),
         aws.calls = calls::take(),
         "{what} {became}"
@@ -140,12 +152,11 @@ async fn run_one<J: Job>(
 async fn run_or_postpone<J: Job>(
     job: &J,
     received: Received<J::Message>,
-    receipt_handle: Option<&str>,
 ) -> Result<Outcome, BoxError> {
+    let receipt_handle = received.receipt_handle.clone();
     let outcome = job.run(received).await?;
     if let Outcome::Later(wait) = outcome {
-        let receipt_handle = receipt_handle.ok_or("SQS message without a receipt handle")?;
-        job.postpone(receipt_handle, wait).await?;
+        job.postpone(&receipt_handle, wait).await?;
     }
     Ok(outcome)
 }
@@ -172,6 +183,7 @@ mod tests {
             match received.message.as_str() {
                 "fail" => Err("no".into()),
                 "later" => Ok(Outcome::Later(Duration::from_secs(1))),
+                "park" => Ok(Outcome::Parked),
                 _ => Ok(Outcome::Done),
             }
         }
@@ -213,6 +225,22 @@ mod tests {
         let batch = [("1", "a", "\"later\""), ("2", "a", "\"ok\"")];
         assert_eq!(failures(&recorder, &batch).await, ["1", "2"]);
         assert_eq!(*recorder.postponed.lock().unwrap(), ["handle-1"]);
+    }
+
+    #[tokio::test]
+    async fn a_parked_message_holds_its_group_and_is_not_postponed_again() {
+        let recorder = Recorder::default();
+        let batch = [("1", "a", "\"park\""), ("2", "a", "\"ok\"")];
+        assert_eq!(failures(&recorder, &batch).await, ["1", "2"]);
+        assert!(recorder.postponed.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_two_wishes_the_sooner_one_counts() {
+        let (soon, late) = (Duration::from_secs(1), Duration::from_secs(2));
+        assert_eq!(Outcome::Later(late).and(Outcome::Later(soon)), Outcome::Later(soon));
+        assert_eq!(Outcome::Done.and(Outcome::Parked), Outcome::Parked);
+        assert_eq!(Outcome::Parked.and(Outcome::Later(late)), Outcome::Later(late));
     }
 
     #[tokio::test]

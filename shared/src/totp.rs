@@ -1,6 +1,6 @@
 //! Time-based one-time passwords (RFC 6238), as retailers ask for them at sign-in.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use data_encoding::{BASE32_NOPAD, Specification};
 use jiff::Timestamp;
@@ -9,6 +9,20 @@ use totp_rs::Builder;
 
 use crate::fields::Unfit;
 
+/// How long a code is valid, and the time from one to the next (RFC 6238, section 5.2).
+pub const STEP: Duration = Duration::from_secs(30);
+
+/// The number of the step at the time `at`, counted from 1970. One code belongs to each.
+pub fn step(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond() / STEP_MILLIS).unwrap_or_default()
+}
+
+/// How long the step at the time `at` still lasts.
+pub fn rest_of_step(at: Timestamp) -> Duration {
+    let passed = at.as_millisecond().rem_euclid(STEP_MILLIS);
+    Duration::from_millis(u64::try_from(STEP_MILLIS - passed).unwrap_or_default())
+}
+
 /// The long secret behind the six-digit codes.
 #[derive(Clone)]
 pub struct TotpSecret {
@@ -16,6 +30,7 @@ pub struct TotpSecret {
     key: SecretSlice<u8>,
 }
 
+const STEP_MILLIS: i64 = 30_000;
 const MIN_KEY_BYTES: usize = 10;
 const MAX_KEY_BYTES: usize = 128;
 
@@ -74,6 +89,15 @@ mod tests {
             let at = Timestamp::from_second(seconds).unwrap();
             assert_eq!(secret.code(at).expose_secret(), code);
         }
+    }
+
+    #[test]
+    fn a_step_lasts_until_the_next_begins() {
+        let at = |millis: i64| Timestamp::from_millisecond(1_700_000_010_000 + millis).unwrap();
+        assert_eq!([0, 1, 29_999].map(|millis| step(at(millis))), [step(at(0)); 3]);
+        assert_eq!(step(at(30_000)), step(at(0)) + 1);
+        assert_eq!(rest_of_step(at(0)), STEP);
+        assert_eq!(rest_of_step(at(29_999)), Duration::from_millis(1));
     }
 
     #[test]

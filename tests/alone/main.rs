@@ -7,3 +7,4 @@ mod bundles;
 mod errors;
 mod paid_by_balance;
 mod races;
+mod receipt_rules;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::{
-    STACK, ShopAccount, canaries, hours, invoke, logs, order, prepaid::Client, queues,
-    receiver::Receiver, tables,
+    STACK, ShopAccount, canaries, code_mails, hours, invoke, logs, mail, order, order_with_account,
+    prepaid::Client, queues, receiver::Receiver, tables,
 };
 
 use crate::{
@@ -15,9 +15,11 @@ use crate::{
 };
 
 const WORKER: &str = "order-processor";
+const MAIL: &str = "inbound-email";
 
 pub(crate) async fn measure(meter: &mut Meter) {
     orders(meter).await;
+    mailed_codes(meter).await;
     bundles(meter).await;
     webhooks(meter).await;
     leftovers(meter).await;
@@ -71,6 +73,31 @@ async fn orders(meter: &mut Meter) {
     meter.note("a second message of an order that has ended", WORKER, &line);
 }
 
+async fn mailed_codes(meter: &mut Meter) {
+    let client = Client::new();
+    let account = ShopAccount::new().await;
+    let body = json!({"email": account.email, "password": account.password, "retailer": "amazon"});
+    let stored = client.api.modern(Method::POST, "/managed-accounts", Some(&body)).await.json();
+    account.mails_codes("nobody@elsewhere.example").await;
+    let id = client.api.order(&order_with_account(&account, &stored)).await;
+    let begin = format!("place_order {id}");
+    meter.job("waiting for a mailed code", WORKER, [&begin, "waits"]).await;
+    let code = code_mails::newest(&account.email).await;
+    let forwarding = stored["forwarding_email"].as_str().unwrap();
+    let mail_id = mail::send("a@elsewhere.example", forwarding, &code.raw).await.unwrap();
+    assert_eq!(client.api.ended(&id).await["_type"], "order_response");
+    meter.job("going on with a mailed code", WORKER, [&begin, "is done"]).await;
+
+    let read = |id: &str| format!("mail {id}");
+    meter.job("a mail with a code that is waited for", MAIL, [&read(&mail_id), "is done"]).await;
+    let nobody = mail::address("nobody");
+    let raw = mail::plain("a@elsewhere.example", &nobody, "Hello", "Hello");
+    let mail_id = mail::send("a@elsewhere.example", &nobody, &raw).await.unwrap();
+    meter.job("a mail for nobody", MAIL, [&read(&mail_id), "is done"]).await;
+    let mail_id = mail::send("a@elsewhere.example", forwarding, &raw).await.unwrap();
+    meter.job("a mail that is refused", MAIL, [&read(&mail_id), "is done"]).await;
+}
+
 async fn bundles(meter: &mut Meter) {
     let client = Client::new();
     let account = ShopAccount::new().await;
@@ -95,11 +122,11 @@ async fn bundles(meter: &mut Meter) {
     for id in &ids {
         assert_eq!(client.api.ended(id).await["_type"], "order_response");
     }
-    // What is not enough is bought after some hours.
+    // What is not enough is bought after six hours. Ten minutes later its order is seen to, too.
     let alone = client.api.order(&bundled("B0016NHH56")).await;
     until_bundled(&alone).await;
     let begin = format!("place_bundle {}", tables::bundle_of(&alone).await);
-    hours().await.pass(Duration::from_hours(7)).await;
+    hours().await.pass(Duration::from_mins(6 * 60 + 5)).await;
     client.api.ended(&alone).await;
     meter.job("placing a bundle of one order", WORKER, [&begin, "is done"]).await;
 }

@@ -166,7 +166,9 @@ async fn afterwards(meter: &mut Meter) {
     let path = format!("/v1/orders/{second}/abort");
     let abort = || client.api.v1(Method::POST, &path, None);
     meter.request(what, "abort-order", &client, abort()).await;
-    meter.request(&format!("{what} of one that has ended"), "abort-order", &client, abort()).await;
+    meter
+        .request(&format!("{what} of one that was aborted"), "abort-order", &client, abort())
+        .await;
     client.api.ended(&first).await;
 
     let what = "`POST /v1/orders/{request_id}/retry`";

@@ -32,6 +32,10 @@ async fn managed_accounts(meter: &mut Meter) {
         let what = format!("`PUT /managed-accounts/{{short_id}}`{change}");
         meter.request(&what, "update-managed-account", &client, call).await;
     }
+    let mails = format!("{path}/mails");
+    let call = client.api.modern(Method::GET, &mails, None);
+    let what = "`GET /managed-accounts/{short_id}/mails`";
+    meter.request(what, "list-account-mails", &client, call).await;
     let call = client.api.modern(Method::DELETE, &path, None);
     let what = "`DELETE /managed-accounts/{short_id}`";
     meter.request(what, "delete-managed-account", &client, call).await;

@@ -8,7 +8,7 @@ use std::{
 use crate::template::root;
 
 /// Modules of the library that know of no service, no protocol and no site. A folder goes with its file.
-const DOMAIN: [&str; 22] = [
+const DOMAIN: [&str; 23] = [
     "accounts",
     "aftersale",
     "cancellations",
@@ -29,6 +29,7 @@ const DOMAIN: [&str; 22] = [
     "retailers/table.rs",
     "returns",
     "sealed",
+    "sign_in",
     "totp",
     "webhooks",
 ];

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::template;
 
 /// Every route of the API: a new one fails these tests until it stands here.
-const ROUTES: [(&str, &str); 25] = [
+const ROUTES: [(&str, &str); 27] = [
     ("POST", "/v1/orders"),
     ("GET", "/v1/orders"),
     ("GET", "/v1/orders/{request_id}"),
@@ -34,10 +34,12 @@ const ROUTES: [(&str, &str); 25] = [
     ("POST", "/managed-accounts"),
     ("PUT", "/managed-accounts/{short_id}"),
     ("DELETE", "/managed-accounts/{short_id}"),
+    ("GET", "/managed-accounts/{short_id}/mails"),
     ("GET", "/users/managed-accounts"),
     ("POST", "/users/managed-accounts"),
     ("PUT", "/users/managed-accounts/{short_id}"),
     ("DELETE", "/users/managed-accounts/{short_id}"),
+    ("GET", "/users/managed-accounts/{short_id}/mails"),
 ];
 
 /// The one route that anybody may call: the label's id is the permission.

@@ -898,7 +898,7 @@ async fn an_order_that_there_is_not_is_not_found() {
 
 #[tokio::test]
 async fn a_wrong_query_of_a_list_is_named() {
-    const QUERIES: [(&str, &str); 28] = [
+    const QUERIES: [(&str, &str); 30] = [
         ("/v1/orders", "limit=0"),
         ("/v1/orders", "limit=5001"),
         ("/v1/orders", "limit=-1"),
@@ -918,6 +918,8 @@ async fn a_wrong_query_of_a_list_is_named() {
         ("/managed-accounts", "limit=-1"),
         ("/managed-accounts", "limit=1.5"),
         ("/managed-accounts", "limit=abc"),
+        ("/managed-accounts/zn_acct_000000000000/mails", "limit=0"),
+        ("/users/managed-accounts/zn_acct_000000000000/mails", "limit=501"),
         ("/managed-accounts", "offset=-1"),
         ("/managed-accounts", "offset=abc"),
         ("/users/managed-accounts", "limit=0"),
@@ -981,6 +983,9 @@ const SPOILT_ACCOUNTS: &[(&str, Change, &[&str])] = &[
         |b| b["retailer_config"] = json!({"x": "x".repeat(16 * 1024)}),
         &["retailer_config"],
     ),
+    ("a pause that is asked for", |b| b["is_paused"] = json!(true), &["is_paused"]),
+    ("a pause that is a text", |b| b["is_paused"] = json!("false"), &["is_paused"]),
+    ("a pause that is a number", |b| b["is_paused"] = json!(0), &["is_paused"]),
     (
         "faults everywhere",
         |b| {
@@ -989,8 +994,9 @@ const SPOILT_ACCOUNTS: &[(&str, Change, &[&str])] = &[
             b["retailer"] = json!("ebay");
             b["totp_secret"] = json!("123456");
             b["retailer_config"] = json!(7);
+            b["is_paused"] = json!(true);
         },
-        &["email", "password", "retailer", "retailer_config", "totp_secret"],
+        &["email", "is_paused", "password", "retailer", "retailer_config", "totp_secret"],
     ),
 ];
 
@@ -1069,8 +1075,12 @@ async fn an_account_that_there_is_not_is_not_found() {
     let body = good_account(&marker).to_string();
     for id in BAD_IDS.into_iter().chain([UNKNOWN_ACCOUNT, UNKNOWN_ORDER]) {
         for path in ["/managed-accounts", "/users/managed-accounts"] {
-            for (method, body) in [(Method::PUT, body.as_str()), (Method::DELETE, "")] {
-                let path = format!("{path}/{id}");
+            for (method, end, body) in [
+                (Method::PUT, "", body.as_str()),
+                (Method::DELETE, "", ""),
+                (Method::GET, "/mails", ""),
+            ] {
+                let path = format!("{path}/{id}{end}");
                 let case = Case::new(format!("{method} {path}"), (method, &path), body);
                 cases.push(case.gets(404, "not_found"));
             }

@@ -9,6 +9,7 @@
 )]
 
 mod aborts;
+mod account_mail;
 mod addax;
 mod architecture;
 mod authn;
@@ -17,7 +18,9 @@ mod cancellations;
 mod clients;
 mod contract;
 mod crashes;
+mod forwarding;
 mod idempotency;
+mod mail_delivery;
 mod managed_accounts;
 mod openapi;
 mod orders;
@@ -30,4 +33,5 @@ mod sweeper;
 mod template;
 mod tracking;
 mod turns;
+mod verification;
 mod webhooks;

@@ -13,11 +13,14 @@
 )]
 
 pub mod canaries;
+pub mod code_mails;
 pub mod logs;
+pub mod mail;
 pub mod openapi;
 pub mod prepaid;
 pub mod products;
 pub mod queues;
+pub mod receipt_rules;
 pub mod receiver;
 pub mod tables;
 pub mod yaml;
@@ -50,6 +53,13 @@ pub struct Stack {
     pub aws_url: String,
     pub lambda_url: String,
     pub inbound_domain: String,
+    pub smtp: String,
+    pub dns: String,
+    pub dkim_keys: PathBuf,
+    pub gmail_url: String,
+    pub ses_url: String,
+    pub outgoing_url: String,
+    pub buckets: std::collections::BTreeMap<String, String>,
     pub logs: PathBuf,
     pub state: PathBuf,
     pub tables: std::collections::BTreeMap<String, String>,
@@ -287,13 +297,36 @@ impl ShopAccount {
 
     /// Makes the account at the shop, with this password.
     pub async fn put(&self, password: &str) {
-        let body = json!({
+        self.put_with(password, json!({})).await;
+    }
+
+    /// Has the shop mail a code at every sign-in, to `mailbox`.
+    pub async fn mails_codes(&self, mailbox: &str) {
+        self.put_with(&self.password, json!({"mails_codes": true, "forwards_to": mailbox})).await;
+    }
+
+    /// Has what the shop mails delivered to `mailbox`.
+    pub async fn forwards_to(&self, mailbox: &str) {
+        self.put_with(&self.password, json!({"forwards_to": mailbox})).await;
+    }
+
+    /// Has the shop's clock be ahead of ours.
+    pub async fn is_ahead_by(&self, seconds: i64) {
+        self.put_with(&self.password, json!({"clock_skew_seconds": seconds})).await;
+    }
+
+    /// Makes the account at the shop, with this password and `also`.
+    async fn put_with(&self, password: &str, also: Value) {
+        let mut body = json!({
             "email": self.email,
             "password": password,
             "totp_secret": self.totp_secret,
             "gift_balance_cents": 100_000_000,
             "prime": true,
         });
+        for (name, value) in also.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
         let request = http().post(format!("{}/admin/accounts", STACK.sandbox_url)).json(&body);
         admin(request).await;
     }
@@ -399,6 +432,14 @@ pub fn order(account: &ShopAccount) -> Value {
         "payment_method": {"use_gift": true},
         "retailer_credentials": account.credentials(),
     })
+}
+
+/// A small order that names the managed account `stored`, which has `account`'s login.
+pub fn order_with_account(account: &ShopAccount, stored: &Value) -> Value {
+    let mut body = order(account);
+    body.as_object_mut().expect("an object").remove("retailer_credentials");
+    body["retailer_credentials_id"] = stored["short_id"].clone();
+    body
 }
 
 /// A small order of two products, of which the shop sends one and a seller the other.

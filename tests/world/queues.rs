@@ -28,6 +28,16 @@ pub async fn send_fifo(queue_url: &str, group: &str, body: &Value) {
     sqs("SendMessage", &request).await;
 }
 
+/// Takes messages out of a queue, ten at the most, and returns their bodies. Nobody else gets them while this test looks.
+pub async fn receive(queue_url: &str) -> Vec<Value> {
+    let request = json!({"QueueUrl": queue_url, "MaxNumberOfMessages": 10});
+    let answer = sqs("ReceiveMessage", &request).await;
+    let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+    let body =
+        |message: &Value| message["Body"].as_str().and_then(|text| serde_json::from_str(text).ok());
+    messages.iter().filter_map(body).collect()
+}
+
 /// Calls SQS. The emulator checks no signature.
 async fn sqs(operation: &str, body: &Value) -> Value {
     let response = http()

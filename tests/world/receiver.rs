@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::State, response::IntoResponse};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -16,6 +16,8 @@ use crate::{canaries, wait};
 /// One webhook that arrived.
 #[derive(Debug, Clone)]
 pub struct Arrival {
+    /// How it was sent.
+    pub method: Method,
     /// Path and query it was sent to.
     pub uri: String,
     /// Its headers.
@@ -87,6 +89,7 @@ impl Receiver {
 
 async fn receive(
     State(inbox): State<Arc<Mutex<Inbox>>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -96,6 +99,7 @@ async fn receive(
     inbox.leaks.extend(canaries::find(&text));
     let answered = inbox.answers.pop_front().unwrap_or(StatusCode::OK);
     inbox.arrivals.push(Arrival {
+        method,
         uri: uri.to_string(),
         headers,
         body: serde_json::from_str(&text).unwrap_or(Value::Null),

@@ -64,6 +64,53 @@ pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
     id
 }
 
+/// Makes an account one whose sign-ins have gone like this, a `Health` as it is stored.
+pub async fn set_health(account: &str, health: &Value) {
+    let items = items("AccountsTable").await;
+    let item = items.iter().find(|item| item["id"]["S"] == account).expect("the account");
+    let request = json!({
+        "TableName": STACK.tables["AccountsTable"],
+        "Key": {"pk": item["pk"], "sk": item["sk"]},
+        "UpdateExpression": "SET health = :health",
+        "ExpressionAttributeValues": {":health": {"S": health.to_string()}},
+    });
+    dynamodb("UpdateItem", &request).await;
+}
+
+/// Makes an account one whose mail is forwarded to us.
+pub async fn confirm_forwarding(account: &str) {
+    let items = items("AccountsTable").await;
+    let item = items.iter().find(|item| item["id"]["S"] == account).expect("the account");
+    let request = json!({
+        "TableName": STACK.tables["AccountsTable"],
+        "Key": {"pk": item["pk"], "sk": item["sk"]},
+        "UpdateExpression": "SET has_forwarding = :true",
+        "ExpressionAttributeValues": {":true": {"BOOL": true}},
+    });
+    dynamodb("UpdateItem", &request).await;
+}
+
+/// Notes a mail that arrived at an account, refused for `refused` if that is a reason.
+pub async fn log_mail(account: &str, message: &str, received_at_ms: i64, refused: Option<&str>) {
+    let items = items("AccountsTable").await;
+    let item = items.iter().find(|item| item["id"]["S"] == account).expect("the account");
+    let partition = format!("{}#{account}", item["pk"]["S"].as_str().expect("a partition"));
+    let received_at = jiff::Timestamp::from_millisecond(received_at_ms).expect("a time");
+    let line = json!({
+        "pk": {"S": partition},
+        "sk": {"S": format!("{received_at:.3}#{message}")},
+        "owner": item["owner"],
+        "account": {"S": account},
+        "message_id": {"S": message},
+        "received_at": {"N": received_at_ms.to_string()},
+        "from_domain": {"S": "example.com"},
+        "kind": {"S": "forwarding_confirmation"},
+        "refused": refused.map_or(json!({"NULL": true}), |reason| json!({"S": reason})),
+        "expires_at": {"N": "4102444800"},
+    });
+    put("MailLogTable", &line).await;
+}
+
 /// Brings forward the time at which something must be done about a request, which must have one.
 pub async fn make_due(request_id: &str) {
     let items = items("OrdersTable").await;

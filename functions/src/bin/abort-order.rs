@@ -2,7 +2,14 @@
 
 use functions::orders::{abort::AbortOrder, progress::Progress};
 use spelter::{
-    aws::{self, cards::Cards, ledger::Ledger, orders::Orders, queue::Webhooks},
+    aws::{
+        self,
+        cards::Cards,
+        leases::Leases,
+        ledger::Ledger,
+        orders::Orders,
+        queue::{Jobs, Webhooks},
+    },
     clock,
     config::required,
     http, telemetry,
@@ -22,6 +29,8 @@ async fn main() -> Result<(), lambda_http::Error> {
             webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
             now: clock::system,
         },
+        leases: Leases::new(&aws, required("LEASES_TABLE")?),
+        jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
     })
     .await
 }

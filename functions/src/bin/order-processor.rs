@@ -67,6 +67,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         leases: Leases::new(&aws, required("LEASES_TABLE")?),
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
         jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
+        code_wait: Duration::from_secs(required("CODE_WAIT_SECONDS")?),
         shop: Sandbox::new(sandbox_url, client::build(STEP_TIMEOUT)?),
         now: clock::system,
     })

@@ -1,9 +1,9 @@
 //! The sandbox retailer: `ANY /{proxy+}` of its own API.
 
-use functions::sandbox::{self, Shop, store::Store};
+use functions::sandbox::{self, Shop, post_office::PostOffice, store::Store};
 use secrecy::SecretString;
 use spelter::{
-    aws::{self, vault::Vault},
+    aws::{self, mailer::Mailer, vault::Vault},
     clock,
     config::required,
     telemetry,
@@ -15,6 +15,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let aws = aws::config().await;
     let shop = Shop {
         store: Store::new(&aws, required("SANDBOX_TABLE")?),
+        post_office: PostOffice {
+            mailer: Mailer::new(&aws),
+            domain: required("SANDBOX_MAIL_DOMAIN")?,
+        },
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
         admin_token: SecretString::from(required::<String>("SANDBOX_ADMIN_TOKEN")?),
         now: clock::system,

@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use spelter::{
-    accounts::{
-        AccountRef, Owner,
-        credentials::{Login, Secrets},
-    },
+    accounts::{AccountRef, Owner},
     aftersale::{AfterSale, Next, PATIENCE, Stage},
     aws::{
         AwsError,
-        accounts::{self, Accounts},
+        accounts::Accounts,
         bundles::Bundles,
         labels::Labels,
         leases::{Acquired, Lease, Leases},
-        orders::secrets_context,
         queue::{JobMessage, Jobs},
         refunds::Refunds,
         transaction::Write,
@@ -25,13 +21,11 @@ use spelter::{
     },
     cancellations::{self, Cancellation},
     clock::{self, Clock},
-    error::{BoxError, Code, Refusal, chain},
+    error::{BoxError, Refusal, chain},
     fields,
     id::{OrderId, RequestId},
-    orders::{
-        Event, LoginSource, Order, bundling::Bundle, purchase::Purchase, reconcile::CLOCK_SKEW,
-    },
-    retailers::{Card, Connector, StepError},
+    orders::{Event, Order, bundling::Bundle, purchase::Purchase, reconcile::CLOCK_SKEW},
+    retailers::{Connector, StepError},
     returns::{self, Return},
     sqs::{Job, Outcome, Received},
 };
@@ -66,6 +60,8 @@ pub struct AccountWorker<C> {
     pub vault: Vault,
     /// Where a message goes back to.
     pub jobs: Jobs,
+    /// How long is waited for a mailed code.
+    pub code_wait: Duration,
     /// Where is bought.
     pub shop: C,
     /// The time.
@@ -84,6 +80,10 @@ pub(super) enum Stop {
     Refused(Refusal),
     /// Something is down: begin again later.
     Unavailable(BoxError),
+    /// It is too early: nothing is wrong.
+    Later(Duration),
+    /// It waits for a mailed code, and the message has gone back until then.
+    Parked,
     /// Another worker has it.
     Lost,
 }
@@ -91,6 +91,10 @@ pub(super) enum Stop {
 /// The account's turn.
 pub(super) struct Turn {
     pub(super) lease: Lease,
+    /// Whose turn it is.
+    pub(super) request: RequestId,
+    /// Gives its message back.
+    pub(super) receipt_handle: String,
     /// When this invocation is over.
     pub(super) deadline: Timestamp,
 }
@@ -140,24 +144,27 @@ impl<C: Connector> Job for AccountWorker<C> {
     type Message = JobMessage;
 
     async fn run(&self, received: Received<JobMessage>) -> Result<Outcome, BoxError> {
-        let Some(work) = self.find(received.message).await? else {
+        let Received { message, deadline, receipt_handle } = received;
+        let Some(work) = self.find(message).await? else {
             // A second delivery of finished work is normal.
             return Ok(Outcome::Done);
         };
         let Some(request) = work.request() else { return Ok(Outcome::Done) };
         let now = (self.now)();
         // The worker cannot act after its deadline, so neither must it hold the account.
-        let until = clock::after(received.deadline, CLOCK_SKEW);
+        let until = clock::after(deadline, CLOCK_SKEW);
         match self.leases.acquire(work.account(), &request, work.owner(), now, until).await? {
             Acquired::Busy(until) => {
                 Ok(Outcome::Later(clock::until(until, now) + Duration::from_secs(1)))
             }
             Acquired::Held(lease) => {
-                let turn = Turn { lease, deadline: received.deadline };
-                let outcome = self.work(work, &turn).await;
-                if let Err(error) = self.leases.release(&turn.lease).await {
-                    let error = chain(&error);
-                    tracing::warn!(error, "a lease was not released and will run out");
+                let turn = Turn { lease: *lease, request, receipt_handle, deadline };
+                let outcome = match turn.totp_wait(now) {
+                    Some(wait) => Ok(Outcome::Later(wait)),
+                    None => self.work(work, &turn).await,
+                };
+                if !matches!(outcome, Ok(Outcome::Parked)) {
+                    self.release(&turn).await;
                 }
                 outcome
             }
@@ -169,13 +176,41 @@ impl<C: Connector> Job for AccountWorker<C> {
     }
 }
 
+impl Turn {
+    /// Whether this job was waiting for a mailed code before this turn.
+    pub(super) fn goes_on(&self) -> bool {
+        let job = self.lease.challenge.as_ref().and_then(|challenge| challenge.job.as_ref());
+        job == Some(&self.request)
+    }
+
+    /// How long the account has no TOTP code left: the one of this step was used, and a retailer takes none twice. A job
+    /// that waited for a mailed code has used its own.
+    fn totp_wait(&self, now: Timestamp) -> Option<Duration> {
+        let fresh_at = self.lease.fresh_totp_at.filter(|fresh_at| *fresh_at > now)?;
+        (!self.goes_on()).then(|| clock::until(fresh_at, now))
+    }
+}
+
 impl<C: Connector> AccountWorker<C> {
+    async fn release(&self, turn: &Turn) {
+        if let Err(error) = self.leases.release(&turn.lease).await {
+            let error = chain(&error);
+            tracing::warn!(error, "a lease was not released and will run out");
+        }
+    }
+
     /// What a message asks for, unless it is done.
     async fn find(&self, message: JobMessage) -> Result<Option<Work>, BoxError> {
         match message {
             JobMessage::PlaceOrder { owner, order } => {
                 let order = self.order(&owner, &order).await?;
-                Ok((!order.status.is_final()).then(|| Work::Place(Box::new(order))))
+                if order.is_aborted() {
+                    self.leases.abandon(&order.account, &order.id.request()).await?;
+                }
+                if order.status.is_final() {
+                    return Ok(None);
+                }
+                Ok(Some(Work::Place(Box::new(order))))
             }
             JobMessage::PlaceBundle { owner, bundle } => Ok(self
                 .bundles
@@ -256,6 +291,8 @@ impl<C: Connector> AccountWorker<C> {
         let event = match stop {
             Stop::Refused(refusal) => K::refused(refusal),
             Stop::Lost => return Ok(Outcome::Later(FIRST_RETRY)),
+            Stop::Later(wait) => return Ok(Outcome::Later(wait)),
+            Stop::Parked => return Ok(Outcome::Parked),
             Stop::Unavailable(error) => {
                 let waited = clock::until((self.now)(), request.created_at);
                 let (id, error) = (&request.id, chain(&*error));
@@ -271,58 +308,6 @@ impl<C: Connector> AccountWorker<C> {
             }
         };
         settle(progress.advance(request, event, vec![self.held(turn)?]).await)
-    }
-
-    /// Signs in with the account of `order`.
-    pub(super) async fn sign_in(&self, order: &Order) -> Result<C::Session, Stop> {
-        Ok(self.sign_in_with_card(order).await?.0)
-    }
-
-    /// The same, with the card that pays, if it is one of the order's own.
-    pub(super) async fn sign_in_with_card(
-        &self,
-        order: &Order,
-    ) -> Result<(C::Session, Option<Card>), Stop> {
-        let own = self.own_secrets(order).await?;
-        let card = own.card.clone();
-        let login = self.login(order, own).await?;
-        let session = self.shop.sign_in(&login, order.retailer, (self.now)()).await?;
-        Ok((session, card))
-    }
-
-    /// The login that signs in.
-    async fn login(&self, order: &Order, own: Secrets) -> Result<Login, Stop> {
-        let (email, secrets) = match &order.login {
-            LoginSource::Order => (order.email.clone(), own),
-            LoginSource::Account { owner, id } => {
-                let found = self.accounts.get(owner, id).await?;
-                let (account, sealed) =
-                    found.ok_or_else(|| no_login("The managed account was deleted."))?;
-                if AccountRef::new(order.site, &account.email_hash) != order.account {
-                    // Another retailer account by now, with a lock and a history of its own.
-                    return Err(no_login("The managed account has another e-mail now."));
-                }
-                let sealed =
-                    sealed.ok_or_else(|| no_login("The managed account has no password."))?;
-                let context = accounts::secrets_context(owner, id);
-                (account.email, self.vault.open_secrets(&context, &sealed).await?)
-            }
-        };
-        secrets.login(email).ok_or_else(|| no_login("The account has no password."))
-    }
-
-    /// The secrets that came with the order: with its card, as long as there is one, else by themselves.
-    async fn own_secrets(&self, order: &Order) -> Result<Secrets, Stop> {
-        let (purpose, sealed) = if order.has_card {
-            let sealed = self.progress.cards.get(&order.id).await?;
-            // Another way of paying is not what was asked for.
-            ("card", Some(sealed.ok_or_else(card_is_gone)?))
-        } else {
-            ("order", order.secrets.clone())
-        };
-        let Some(sealed) = sealed else { return Ok(Secrets::default()) };
-        let context = secrets_context(&order.owner, &order.id, purpose);
-        Ok(self.vault.open_secrets(&context, &sealed).await?)
     }
 }
 
@@ -342,21 +327,14 @@ pub(super) fn purchase(order: &Order) -> Result<Purchase, Stop> {
         .map_err(|_| Stop::Unavailable("a stored request does not read back".into()))
 }
 
-fn card_is_gone() -> Stop {
-    let text = "The card that came with the order is not kept any more. Order again with the card.";
-    Stop::Refused(Refusal::new(Code::PaymentInfoProblem).saying(text))
-}
-
-fn no_login(text: &str) -> Stop {
-    Stop::Refused(Refusal::new(Code::AccountLoginFailed).saying(text))
-}
-
 impl Stop {
     /// As the cause of something else.
     pub(super) fn into_error(self) -> BoxError {
         match self {
             Self::Refused(refusal) => refusal.message.into(),
             Self::Unavailable(error) => error,
+            Self::Later(wait) => format!("it is too early by {wait:?}").into(),
+            Self::Parked => "it waits for a mailed code".into(),
             Self::Lost => "another worker has it".into(),
         }
     }
@@ -373,7 +351,10 @@ impl From<StepError> for Stop {
 
 impl From<AwsError> for Stop {
     fn from(error: AwsError) -> Self {
-        Self::Unavailable(error.into())
+        match error {
+            AwsError::Conflict => Self::Lost,
+            AwsError::Call(..) | AwsError::Corrupt(..) => Self::Unavailable(error.into()),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
         let was_attempting = matches!(cancellation.stage, Status::Attempting { .. });
-        match self.ask_to_cancel(&cancellation, &order).await {
+        match self.ask_to_cancel(&cancellation, &order, turn).await {
             Ok(Event::Attempt(_)) if was_attempting => Ok(Outcome::Done),
             Ok(Event::Succeed) => self.end_cancelled(cancellation, order, turn).await,
             Ok(event) => {
@@ -44,8 +44,9 @@ impl<C: Connector> AccountWorker<C> {
         &self,
         cancellation: &Cancellation,
         order: &Order,
+        turn: &Turn,
     ) -> Result<Event, Stop> {
-        let session = self.sign_in(order).await?;
+        let session = self.sign_in(order, turn).await?;
         let id = &cancellation.merchant_order_id;
         if let Status::Attempting { .. } = cancellation.stage {
             match self.shop.order_state(&session, id).await?.progress {

@@ -259,7 +259,7 @@ fn shipment<'a>(part: &'a Part, option: &'a str) -> Shipment<'a> {
 fn blame(stop: Stop, parts: &[Part]) -> Blame {
     let named = match &stop {
         Stop::Refused(refusal) => refusal.data.get("product_id").and_then(|id| id.as_str()),
-        Stop::Unavailable(_) | Stop::Lost => None,
+        Stop::Unavailable(_) | Stop::Later(_) | Stop::Parked | Stop::Lost => None,
     };
     let brought =
         |part: &Part| part.lines.iter().any(|line| Some(line.product_id.as_str()) == named);

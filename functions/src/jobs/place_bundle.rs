@@ -14,7 +14,7 @@ use spelter::{
     id::{BundleId, OrderId},
     money::Cents,
     orders::{
-        Event, Order, Status,
+        Event, Marker, Order, Status,
         bundling::{self, Bundle, Group, Member},
     },
     retailers::{Card, Connector, Review},
@@ -133,20 +133,21 @@ impl<C: Connector> AccountWorker<C> {
         bundle: Bundle,
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
-        let mut outcome = Outcome::Done;
-        let mut waiting = Vec::new();
+        let (mut doubtful, mut waiting) = (Vec::new(), Vec::new());
         for order in self.members(&bundle).await.map_err(Stop::into_error)? {
             match order.status.clone() {
                 Status::Bundled { .. } => waiting.push(order),
-                Status::Submitting(marker) => {
-                    outcome = outcome.and(self.reconcile(order, &marker, turn).await?);
-                }
+                Status::Submitting(marker) => doubtful.push((order, marker)),
                 Status::Queued
                 | Status::Working(_)
                 | Status::Placed(_)
                 | Status::Failed(_)
                 | Status::ProbablyPlaced(_) => {}
             }
+        }
+        let outcome = self.reconcile_all(doubtful, turn).await?;
+        if outcome == Outcome::Parked {
+            return Ok(outcome);
         }
         if waiting.is_empty() && outcome != Outcome::Done {
             // Those that were submitted say when to look again.
@@ -159,6 +160,30 @@ impl<C: Connector> AccountWorker<C> {
         }
     }
 
+    /// Finds out about orders that were submitted, all in one visit.
+    async fn reconcile_all(
+        &self,
+        doubtful: Vec<(Order, Marker)>,
+        turn: &Turn,
+    ) -> Result<Outcome, BoxError> {
+        let mut outcome = Outcome::Done;
+        let Some((first, _)) = doubtful.first() else { return Ok(outcome) };
+        let session = match self.sign_in(first, turn).await {
+            Ok(session) => Ok(session),
+            Err(Stop::Later(wait)) => return Ok(Outcome::Later(wait)),
+            Err(Stop::Parked) => return Ok(Outcome::Parked),
+            Err(stop) => Err(stop.into_error().to_string()),
+        };
+        for (order, marker) in doubtful {
+            let one = match &session {
+                Ok(session) => self.find_out(order, &marker, session, turn).await?,
+                Err(error) => self.look_again(order, &marker, turn, error.clone().into()).await?,
+            };
+            outcome = outcome.and(one);
+        }
+        Ok(outcome)
+    }
+
     /// One attempt. Once no order of it waits or is in doubt, the bundle is gone.
     async fn attempt_bundle(
         &self,
@@ -169,10 +194,13 @@ impl<C: Connector> AccountWorker<C> {
         if waiting.is_empty() {
             return self.forget_unless_in_doubt(&bundle).await;
         }
-        if bundle.attempts >= MAX_ATTEMPTS {
-            return self.refuse_all(waiting, &too_many_attempts(), turn).await;
+        // One that has waited for a code is still the same attempt.
+        if !turn.goes_on() {
+            if bundle.attempts >= MAX_ATTEMPTS {
+                return self.refuse_all(waiting, &too_many_attempts(), turn).await;
+            }
+            bundle.attempts = bundle.attempts.saturating_add(1);
         }
-        bundle.attempts = bundle.attempts.saturating_add(1);
         let now = (self.now)();
         bundle.launched_at = bundle.launched_at.or(Some(now));
         bundle.due_at = clock::after(now, UNATTENDED_AFTER);
@@ -183,7 +211,7 @@ impl<C: Connector> AccountWorker<C> {
         };
         match ended {
             Outcome::Done => self.forget_unless_in_doubt(&bundle).await,
-            later @ Outcome::Later(_) => Ok(later),
+            later @ (Outcome::Later(_) | Outcome::Parked) => Ok(later),
         }
     }
 
@@ -203,7 +231,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Pressed, Stop> {
         let Some(first) = waiting.first() else { return Ok(Vec::new()) };
-        let (session, card) = match self.sign_in_with_card(first).await {
+        let (session, card) = match self.sign_in_with_card(first, turn).await {
             Ok(signed_in) => signed_in,
             Err(stop) => return self.all_or_none(waiting, stop, turn).await,
         };
@@ -230,7 +258,7 @@ impl<C: Connector> AccountWorker<C> {
             match self.part(session, purchase(&order)?).await {
                 Ok(part) => parts.push((order, part)),
                 Err(Stop::Refused(refusal)) => self.refuse(order, refusal, turn).await?,
-                Err(Stop::Lost) => return Err(Stop::Lost),
+                Err(stop @ (Stop::Lost | Stop::Later(_) | Stop::Parked)) => return Err(stop),
                 Err(Stop::Unavailable(error)) => {
                     // It waits for the next attempt, and the others do not wait for it.
                     let (id, error) = (&order.id, chain(&*error));
@@ -318,6 +346,11 @@ fn launch_if_ready(bundle: &mut Bundle, now: Timestamp) {
 }
 
 fn later(stop: Stop, wait: Duration) -> Outcome {
+    match stop {
+        Stop::Later(wait) => return Outcome::Later(wait),
+        Stop::Parked => return Outcome::Parked,
+        Stop::Refused(_) | Stop::Unavailable(_) | Stop::Lost => {}
+    }
     let error = stop.into_error();
     tracing::warn!(error = chain(&*error), "a bundle stopped; again in {wait:?}");
     Outcome::Later(wait)

@@ -20,6 +20,7 @@ use spelter::{
 use super::{
     account::{AccountWorker, FIRST_RETRY, Stop, Turn, purchase},
     checkout::{Blame, Try, not_placed, placement, window_start},
+    sign_in::Entry,
 };
 
 /// Purchases that fail for no fault of the order are begun this often.
@@ -51,7 +52,11 @@ impl<C: Connector> AccountWorker<C> {
     }
 
     async fn attempt(&self, mut order: Order, turn: &Turn) -> Result<Outcome, BoxError> {
-        let number = order.status.next_attempt();
+        let number = match &order.status {
+            // One that has waited for a code is still the same attempt.
+            Status::Working(attempt) if turn.goes_on() => attempt.number,
+            status => status.next_attempt(),
+        };
         if number > MAX_ATTEMPTS {
             return self.end(order, Event::Refuse(too_many_attempts()), turn).await;
         }
@@ -59,6 +64,8 @@ impl<C: Connector> AccountWorker<C> {
             Ok(outcome) => Ok(outcome),
             Err(Stop::Refused(refusal)) => self.end(order, Event::Refuse(refusal), turn).await,
             Err(Stop::Lost) => Ok(Outcome::Later(FIRST_RETRY)),
+            Err(Stop::Later(wait)) => Ok(Outcome::Later(wait)),
+            Err(Stop::Parked) => Ok(Outcome::Parked),
             Err(Stop::Unavailable(error)) => {
                 let wait = wait_after(number);
                 let (id, error) = (&order.id, chain(&*error));
@@ -70,10 +77,20 @@ impl<C: Connector> AccountWorker<C> {
 
     /// One attempt. `order` is always as it was last written, so that what stops the attempt can be written, too.
     async fn buy(&self, order: &mut Order, number: u32, turn: &Turn) -> Result<Outcome, Stop> {
-        let start = Attempt { number, fence: turn.lease.fence, step: Step::Started };
-        self.advance(order, Event::Start(start), turn).await?;
+        if !turn.goes_on() {
+            let start = Attempt { number, fence: turn.lease.fence, step: Step::Started };
+            self.advance(order, Event::Start(start), turn).await?;
+        }
         let purchase = purchase(order)?;
-        let (session, card) = self.sign_in_with_card(order).await?;
+        let (session, card) = match self.enter(order, turn).await? {
+            (Entry::In(session), card) => (session, card),
+            (Entry::Mailed(mailed), _) => {
+                if !order.waits_for_code() {
+                    self.advance(order, Event::Reach(Step::CodeRequested), turn).await?;
+                }
+                return self.wait_for_code(mailed, order, turn).await;
+            }
+        };
         self.advance(order, Event::Reach(Step::SignedIn), turn).await?;
 
         let account_status = self.shop.account_status(&session).await?;
@@ -115,7 +132,23 @@ impl<C: Connector> AccountWorker<C> {
         marker: &Marker,
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
-        match self.look(&order, marker).await {
+        match self.sign_in(&order, turn).await {
+            Ok(session) => self.find_out(order, marker, &session, turn).await,
+            Err(Stop::Later(wait)) => Ok(Outcome::Later(wait)),
+            Err(Stop::Parked) => Ok(Outcome::Parked),
+            Err(stop) => self.look_again(order, marker, turn, stop.into_error()).await,
+        }
+    }
+
+    /// The same within a visit.
+    pub(super) async fn find_out(
+        &self,
+        order: Order,
+        marker: &Marker,
+        session: &C::Session,
+        turn: &Turn,
+    ) -> Result<Outcome, BoxError> {
+        match self.look(&order, marker, session).await {
             Ok(Verdict::Placed(found)) => {
                 self.end(order, Event::Confirm(placement(marker, found)), turn).await
             }
@@ -125,20 +158,24 @@ impl<C: Connector> AccountWorker<C> {
                 let refusal = order.probably_placed(marker, &found);
                 self.end(order, Event::GiveUp(refusal), turn).await
             }
-            Err(error) => self.look_again(order, marker, turn, error).await,
+            Err(stop) => self.look_again(order, marker, turn, stop.into_error()).await,
         }
     }
 
-    async fn look(&self, order: &Order, marker: &Marker) -> Result<Verdict, BoxError> {
-        let session = self.sign_in(order).await.map_err(Stop::into_error)?;
+    async fn look(
+        &self,
+        order: &Order,
+        marker: &Marker,
+        session: &C::Session,
+    ) -> Result<Verdict, Stop> {
         let read_at = (self.now)();
-        let history = self.shop.history(&session, window_start(marker.written_at)).await?;
+        let history = self.shop.history(session, window_start(marker.written_at)).await?;
         let history = self.progress.orders.unclaimed(&order.account, history).await?;
         Ok(reconcile::judge(marker, &history, self.shop.history_lag(), read_at))
     }
 
     /// The history cannot be read now. Waits as long again as it waited already, and gives up in the end.
-    async fn look_again(
+    pub(super) async fn look_again(
         &self,
         order: Order,
         marker: &Marker,

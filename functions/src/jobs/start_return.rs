@@ -44,7 +44,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Started, Stop> {
         let wanted = wanted(request)?;
-        let (session, pending) = self.look_first(request, &wanted, order).await?;
+        let (session, pending) = self.look_first(request, &wanted, order, turn).await?;
         let own = match &pending {
             Some(pending) => self.is_own(request, pending).await?,
             None => false,
@@ -96,17 +96,23 @@ impl<C: Connector> AccountWorker<C> {
         request: &Return,
         wanted: &Wanted,
         order: &Order,
+        turn: &Turn,
     ) -> Result<(C::Session, Option<PendingReturn>), Stop> {
         let products: Vec<_> = wanted.products.iter().map(|item| item.product_id.clone()).collect();
+        let is_starting = matches!(request.stage, Status::Starting { .. });
+        let session = self.sign_in(order, turn).await.map_err(|stop| match stop {
+            // That nobody can look says nothing of it either, and may be over soon.
+            Stop::Refused(refusal) if is_starting => Stop::Unavailable(refusal.message.into()),
+            stop => stop,
+        })?;
         let look = async {
-            let session = self.sign_in(order).await?;
             let id = &request.merchant_order_id;
             let pending = self.shop.pending_return(&session, id, &products).await?;
             Ok((session, pending))
         };
-        look.await.map_err(|stop: Stop| match (&request.stage, stop) {
-            (Status::Starting { .. }, Stop::Refused(_)) => Stop::Refused(returns::not_known()),
-            (_, stop) => stop,
+        look.await.map_err(|stop: Stop| match stop {
+            Stop::Refused(_) if is_starting => Stop::Refused(returns::not_known()),
+            stop => stop,
         })
     }
 
@@ -147,11 +153,13 @@ impl<C: Connector> AccountWorker<C> {
             return Ok(Outcome::Done);
         }
         let read = async {
-            let session = self.sign_in(order).await?;
+            let session = self.sign_in(order, turn).await?;
             Ok(self.shop.return_state(&session, &started.merchant_return_id).await?)
         };
         let progress = match read.await {
             Ok(progress) => progress,
+            Err(Stop::Later(wait)) => return Ok(Outcome::Later(wait)),
+            Err(Stop::Parked) => return Ok(Outcome::Parked),
             Err(stop) => {
                 let stop: Stop = stop;
                 let (id, error) = (&request.id, chain(&*stop.into_error()));

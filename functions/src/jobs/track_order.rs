@@ -14,8 +14,10 @@ use super::account::{AccountWorker, Stop, Turn, settle};
 impl<C: Connector> AccountWorker<C> {
     pub(super) async fn track(&self, order: Order, turn: &Turn) -> Result<Outcome, BoxError> {
         let Status::Placed(placement) = &order.status else { return Ok(Outcome::Done) };
-        let read = match self.states(&order, placement).await {
+        let read = match self.states(&order, placement, turn).await {
             Ok(read) => read,
+            Err(Stop::Later(wait)) => return Ok(Outcome::Later(wait)),
+            Err(Stop::Parked) => return Ok(Outcome::Parked),
             Err(stop) => {
                 unread(&order, &stop.into_error());
                 return Ok(Outcome::Done);
@@ -34,8 +36,9 @@ impl<C: Connector> AccountWorker<C> {
         &self,
         order: &Order,
         placement: &Placement,
+        turn: &Turn,
     ) -> Result<Vec<(String, OrderState)>, Stop> {
-        let session = self.sign_in(order).await?;
+        let session = self.sign_in(order, turn).await?;
         let mut read = Vec::new();
         for id in tracking::open_orders(placement) {
             match self.shop.order_state(&session, id).await {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::Value;
 use spelter::{
-    accounts::{ManagedAccount, Owner, credentials::Secrets},
+    accounts::{ManagedAccount, Owner, credentials::Secrets, health::Health},
     aws::{
         accounts::{Accounts, secrets_context},
         keyed_hash::KeyedHash,
@@ -43,7 +43,9 @@ impl Endpoint for CreateManagedAccount {
 
     async fn handle(&self, owner: Owner, request: Request) -> Result<View, ApiError> {
         let body = fields::without_blanks(request.json()?);
-        let Fields { email, password, retailer, totp_secret, retailer_config } = read(body)?;
+        // A new account is not paused, whether that is said or not.
+        let Fields { email, password, retailer, totp_secret, retailer_config, is_paused: _ } =
+            read(body)?;
         let email = email.ok_or_else(|| ApiError::Invalid(vec![no_email()]))?;
         let now = (self.now)();
         let mut account = ManagedAccount {
@@ -59,6 +61,7 @@ impl Endpoint for CreateManagedAccount {
             created_at: now,
             updated_at: now,
             last_used_at: None,
+            health: Health::default(),
             version: 1,
         };
         merge(&mut account.retailer_config, retailer_config.unwrap_or_default())?;
@@ -66,7 +69,7 @@ impl Endpoint for CreateManagedAccount {
         let context = secrets_context(&account.owner, &account.id);
         let sealed = self.vault.seal_secrets(&context, &secrets).await?;
         self.accounts.insert(&account, sealed).await?;
-        Ok(View::new(account, None, &self.mail_domain))
+        Ok(View::new(account, None, &self.mail_domain, now))
     }
 }
 

@@ -54,10 +54,11 @@ impl Endpoint for ListManagedAccounts {
         let page: Vec<_> = accounts.into_iter().skip(offset).take(limit).collect();
 
         let refs: Vec<_> = page.iter().flat_map(ManagedAccount::refs).collect();
-        let holders = self.leases.holders(&refs, (self.now)()).await?;
+        let now = (self.now)();
+        let holders = self.leases.holders(&refs, now).await?;
         let view = |account: ManagedAccount| {
             let holder = account.refs().iter().find_map(|one| holders.get(one));
-            View::new(account, holder, &self.mail_domain)
+            View::new(account, holder, &self.mail_domain, now)
         };
         Ok(Listing { credentials: page.into_iter().map(view).collect(), total })
     }

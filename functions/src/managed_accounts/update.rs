@@ -1,10 +1,13 @@
 //! `PUT /managed-accounts/{short_id}` changes what the body names and leaves the rest.
+//!
+//! Another login, or `"is_paused": false`, ends a pause and forgets what failed. Another e-mail is another mailbox, too,
+//! whose forwarding nobody has confirmed.
 
 use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::Value;
 use spelter::{
-    accounts::{Owner, credentials::Secrets},
+    accounts::{Owner, credentials::Secrets, health::Health},
     aws::{
         accounts::{Accounts, secrets_context},
         keyed_hash::KeyedHash,
@@ -46,10 +49,11 @@ impl Endpoint for UpdateManagedAccount {
         let id = request.id::<id::Account>("short_id")?;
         let body = request.json()?;
         let nulls = Nulls::of(&body);
-        let Fields { email, password, retailer, totp_secret, retailer_config } =
+        let Fields { email, password, retailer, totp_secret, retailer_config, is_paused } =
             fields::read(without_blanks_outside_config(body)).map_err(ApiError::Invalid)?;
         let found = self.accounts.get(&owner, &id).await?;
-        let (mut account, sealed) = found.ok_or(ApiError::NotFound(id::Account::NAME))?;
+        let before = found.ok_or(ApiError::NotFound(id::Account::NAME))?;
+        let (mut account, sealed) = before.clone();
 
         if nulls.email {
             return Err(ApiError::Invalid(vec![FieldError::at(
@@ -58,8 +62,17 @@ impl Endpoint for UpdateManagedAccount {
                 "must be a string",
             )]));
         }
+        let changes_secrets =
+            nulls.password || nulls.totp_secret || password.is_some() || totp_secret.is_some();
+        if changes_secrets || is_paused.is_some() {
+            account.health = account.health.forgiven();
+        }
         if let Some(email) = email {
             account.email_hash = self.keyed_hash.of_email(&email).await?;
+            if account.email_hash != before.0.email_hash {
+                account.health = Health::default();
+                account.has_forwarding = false;
+            }
             account.email = email;
         }
         account.retailer = if nulls.retailer { None } else { retailer.or(account.retailer) };
@@ -69,12 +82,13 @@ impl Endpoint for UpdateManagedAccount {
         let context = secrets_context(&owner, &id);
         let change = Change { password, totp_secret, had_totp, nulls };
         let sealed = self.change_secrets(&context, sealed, change).await?;
-        account.updated_at = (self.now)();
+        let now = (self.now)();
+        account.updated_at = now;
         account.version = account.version.saturating_add(1);
-        self.accounts.replace(&account, sealed).await?;
+        let account = self.accounts.replace(before, &account, sealed).await?;
 
-        let holders = self.leases.holders(&account.refs(), (self.now)()).await?;
-        Ok(View::new(account, holders.values().next(), &self.mail_domain))
+        let holders = self.leases.holders(&account.refs(), now).await?;
+        Ok(View::new(account, holders.values().next(), &self.mail_domain, now))
     }
 }
 

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use spelter::{
-    accounts::ManagedAccount,
+    accounts::{
+        ManagedAccount,
+        health::{Health, SignInError},
+    },
     aws::leases::Holder,
     email::Email,
     id::{AccountId, RequestId},
@@ -26,13 +29,22 @@ pub struct View {
     has_forwarding: bool,
     locked_by_job_id: Option<RequestId>,
     last_used_at: Option<String>,
+    last_sign_in: Option<String>,
+    last_error: Option<Value>,
+    is_paused: bool,
+    cooldown_minutes: Option<u64>,
     retailer_config: BTreeMap<String, Value>,
     created_at: String,
     updated_at: String,
 }
 
 impl View {
-    pub(super) fn new(account: ManagedAccount, holder: Option<&Holder>, mail_domain: &str) -> Self {
+    pub(super) fn new(
+        account: ManagedAccount,
+        holder: Option<&Holder>,
+        mail_domain: &str,
+        now: Timestamp,
+    ) -> Self {
         let forwarding_email = account.forwarding_email(mail_domain);
         let ManagedAccount {
             id,
@@ -47,8 +59,11 @@ impl View {
             created_at,
             updated_at,
             last_used_at,
+            health,
             version: _,
         } = account;
+        let cooldown_minutes = health.cooldown_minutes(now);
+        let Health { last_sign_in, last_error, failures: _, paused_until: _ } = health;
         // The lock is of the retailer account, which another client may use, too: its jobs are its own business.
         let own = holder.filter(|holder| holder.owner == owner);
         Self {
@@ -61,6 +76,10 @@ impl View {
             has_forwarding,
             locked_by_job_id: own.map(|holder| holder.job.clone()),
             last_used_at: last_used_at.map(text),
+            last_sign_in: last_sign_in.map(text),
+            last_error: last_error.as_ref().map(SignInError::to_json),
+            is_paused: cooldown_minutes.is_some(),
+            cooldown_minutes,
             retailer_config,
             created_at: text(created_at),
             updated_at: text(updated_at),
@@ -68,6 +87,6 @@ impl View {
     }
 }
 
-fn text(time: Timestamp) -> String {
+pub(super) fn text(time: Timestamp) -> String {
     format!("{time:.6}")
 }

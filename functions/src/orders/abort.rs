@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::Value;
 use spelter::{
     accounts::Owner,
-    error::ApiError,
+    aws::{AwsError, leases::Leases, queue::Jobs},
+    error::{ApiError, chain},
     http::{Endpoint, Request},
     id::{self, Kind, OrderId},
     orders::{Event, Order, Status},
@@ -22,6 +23,10 @@ use super::{
 pub struct AbortOrder {
     /// The orders.
     pub progress: Progress,
+    /// Where a job waits for a code.
+    pub leases: Leases,
+    /// Wakes it.
+    pub jobs: Jobs,
 }
 
 /// A worker changes the order a few times in a second; one of so many tries falls between two of its changes.
@@ -36,10 +41,10 @@ impl Endpoint for AbortOrder {
         for _ in 0..TRIES {
             let order = self.get(&owner, &id).await?;
             if !can_be_aborted(&order.status) {
-                return Ok(view::body(&order));
+                return Ok(self.answer(&order).await);
             }
             match self.progress.advance(order, Event::Abort, None).await {
-                Ok(order) => return Ok(view::body(&order)),
+                Ok(order) => return Ok(self.answer(&order).await),
                 // Its worker was faster. What it wrote decides whether there is still something to abort.
                 Err(ProgressError::Lost) => {}
                 Err(ProgressError::Storage(error)) => return Err(error.into()),
@@ -53,6 +58,28 @@ impl Endpoint for AbortOrder {
 }
 
 impl AbortOrder {
+    /// What GET answers. Whoever aborts an order twice also makes up for what went wrong the first time.
+    async fn answer(&self, order: &Order) -> Value {
+        if order.is_aborted()
+            && let Err(error) = self.wake(order).await
+        {
+            let error = chain(&error);
+            tracing::warn!(error, "the account of an aborted order may stay held for a while");
+        }
+        view::body(order)
+    }
+
+    /// Has the job that waits for a code come back now, so that its account is free for the next one.
+    async fn wake(&self, order: &Order) -> Result<(), AwsError> {
+        let lease = self.leases.get(&order.account).await?;
+        match lease.and_then(|lease| lease.challenge) {
+            Some(challenge) if challenge.job == Some(order.id.request()) => {
+                self.jobs.wake(&challenge.receipt_handle).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn get(&self, owner: &Owner, id: &OrderId) -> Result<Order, ApiError> {
         let order = self.progress.orders.get(owner, id).await?;
         order.ok_or(ApiError::NotFound(id::Order::NAME))

@@ -1,6 +1,6 @@
 //! Who may buy: accounts, signing in, and the sessions that follow.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -9,7 +9,7 @@ use axum::{
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use deserr::Deserr;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pbkdf2::pbkdf2_hmac_array;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use spelter::{
     aws::vault::Context,
-    clock,
     error::BoxError,
     fields::{Faults, Unfit},
     sealed::Sealed,
@@ -29,6 +28,7 @@ use super::{
     Shop,
     answer::{Body, Fault},
     behaviour::{self, Step},
+    challenges,
     journal::{self, Visit},
     market::Market,
     store::Key,
@@ -52,8 +52,6 @@ const SESSION_SECONDS: i64 = 60 * 60;
 /// build: what matters here is that the table never holds one in clear.
 const HASH_ROUNDS: u32 = 1_000;
 
-const TOTP_STEP: Duration = Duration::from_secs(30);
-
 /// An account as it is stored.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
@@ -66,6 +64,31 @@ pub struct Account {
     prime: bool,
     #[serde(default)]
     business: bool,
+    /// Whether it mails a code at every sign-in.
+    #[serde(default)]
+    pub mails_codes: bool,
+    /// Where its owner has the shop's mails forwarded to.
+    #[serde(default)]
+    pub forwards_to: Option<String>,
+    #[serde(default)]
+    clock_skew_seconds: i64,
+}
+
+impl Account {
+    /// Whether an authenticator is set up.
+    pub const fn has_totp(&self) -> bool {
+        self.totp_secret.is_some()
+    }
+
+    /// Where its mail ends up.
+    pub fn mailbox(&self) -> &str {
+        self.forwards_to.as_deref().unwrap_or(&self.email)
+    }
+
+    /// What the shop's clock shows this account.
+    pub fn clock(&self, now: Timestamp) -> Timestamp {
+        now.checked_add(SignedDuration::from_secs(self.clock_skew_seconds)).unwrap_or(now)
+    }
 }
 
 /// An account to be.
@@ -82,6 +105,12 @@ pub struct NewAccount<'a> {
     pub prime: bool,
     /// Whether it is a business account, which may number its purchases.
     pub business: bool,
+    /// Whether it mails a code at every sign-in.
+    pub mails_codes: bool,
+    /// Where the owner has the shop's mails forwarded to.
+    pub forwards_to: Option<String>,
+    /// How far the shop's clock is ahead for this account.
+    pub clock_skew_seconds: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,14 +127,8 @@ pub struct SignIn {
     email: String,
     #[deserr(from(String) = SecretString::from)]
     password: SecretString,
-    #[deserr(default, from(Option<String>) = code)]
-    totp: Option<SecretString>,
     #[deserr(default = Market::Us, try_from(&String) = Market::from_str -> Unfit)]
     market: Market,
-}
-
-fn code(text: Option<String>) -> Option<SecretString> {
-    text.map(SecretString::from)
 }
 
 /// `POST /sign-in`
@@ -116,19 +139,33 @@ pub async fn sign_in(
     let account = find(&shop, &request.email.to_lowercase()).await?;
     let account = account.ok_or_else(|| Fault::unauthorized("unknown_account"))?;
     let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
-    let market = request.market;
-    let visit = Visit { email: account.email.clone(), session: public_name(&hash(&token)), market };
+    let visit = visit_of(&account.email, &token, request.market);
 
     let work = async {
         behaviour::at(&shop, Step::SignIn, &account.email, []).await?;
-        check(&shop, &account, &request).await?;
-        let expires_at = (shop.now)().as_second().saturating_add(SESSION_SECONDS);
-        let session = Session { email: account.email.clone(), market, expires_at };
-        shop.store.put(&Key::session(&hash(&token)), &session).await?;
-        Ok(Json(json!({ "session": token, "expires_in_seconds": SESSION_SECONDS })))
+        check(&account, &request)?;
+        challenges::after_password(&shop, &account, request.market, &token).await.map(Json)
     };
-    // On the heap: sealing and opening make this a large future.
+    // On the heap: mailing makes this a large future.
     journal::around(&shop, &visit, "sign_in", Box::pin(work)).await?
+}
+
+/// Begins a session for who has proved to be the owner of the account, and knows it by `token`.
+pub async fn start_session(
+    shop: &Shop,
+    email: &str,
+    market: Market,
+    token: &str,
+) -> Result<Value, Fault> {
+    let expires_at = (shop.now)().as_second().saturating_add(SESSION_SECONDS);
+    let session = Session { email: email.to_owned(), market, expires_at };
+    shop.store.put(&Key::session(&hash(token)), &session).await?;
+    Ok(json!({ "session": token, "expires_in_seconds": SESSION_SECONDS }))
+}
+
+/// What the journal calls whoever holds `token`.
+pub fn visit_of(email: &str, token: &str, market: Market) -> Visit {
+    Visit { email: email.to_owned(), session: public_name(&hash(token)), market }
 }
 
 /// `GET /account`
@@ -175,7 +212,17 @@ pub async fn is_business(shop: &Shop, email: &str) -> Result<bool, Fault> {
 
 /// The account as it may be stored: its password hashed, its TOTP secret sealed.
 pub async fn seal(shop: &Shop, new: NewAccount<'_>) -> Result<Account, Fault> {
-    let NewAccount { email, password, totp_secret, gift_balance_cents, prime, business } = new;
+    let NewAccount {
+        email,
+        password,
+        totp_secret,
+        gift_balance_cents,
+        prime,
+        business,
+        mails_codes,
+        forwards_to,
+        clock_skew_seconds,
+    } = new;
     let salt = HEXLOWER.encode(&rand::random::<[u8; 16]>());
     let totp_secret = match totp_secret {
         Some(secret) => {
@@ -193,10 +240,14 @@ pub async fn seal(shop: &Shop, new: NewAccount<'_>) -> Result<Account, Fault> {
         gift_balance_cents,
         prime,
         business,
+        mails_codes,
+        forwards_to,
+        clock_skew_seconds,
     })
 }
 
-async fn find(shop: &Shop, email: &str) -> Result<Option<Account>, Fault> {
+/// The account of `email`, which is in lower case.
+pub async fn find(shop: &Shop, email: &str) -> Result<Option<Account>, Fault> {
     let key = Key::account(email);
     let found = shop.store.get(&key).await?;
     if found.is_some() || email != BUILT_IN_EMAIL {
@@ -209,49 +260,31 @@ async fn find(shop: &Shop, email: &str) -> Result<Option<Account>, Fault> {
         gift_balance_cents: BUILT_IN_GIFT_BALANCE_CENTS,
         prime: true,
         business: false,
+        mails_codes: false,
+        forwards_to: None,
+        clock_skew_seconds: 0,
     };
     shop.store.put_new(&key, &seal(shop, built_in).await?).await?;
     // Somebody else may have been first, with another salt.
     Ok(shop.store.get(&key).await?)
 }
 
-async fn check(shop: &Shop, account: &Account, given: &SignIn) -> Result<(), Fault> {
+fn check(account: &Account, given: &SignIn) -> Result<(), Fault> {
     let expected = HEXLOWER.decode(account.password_hash.as_bytes()).map_err(corrupt)?;
     let same: bool = password_hash(&given.password, &account.salt).ct_eq(&expected).into();
-    if !same {
-        return Err(Fault::unauthorized("wrong_password"));
-    }
-    let Some(sealed) = &account.totp_secret else {
-        return Ok(());
-    };
-    let Some(code) = &given.totp else {
-        return Err(Fault::unauthorized("totp_required"));
-    };
-    let secret = shop.vault.open(&context(&account.email), sealed).await?;
-    let secret: TotpSecret = String::from_utf8(secret)
-        .map_err(corrupt)?
-        .parse()
-        .map_err(|_| Fault::Down("a stored TOTP secret cannot be read".into()))?;
-    if is_current(&secret, code, (shop.now)()) {
-        Ok(())
-    } else {
-        Err(Fault::unauthorized("wrong_totp"))
-    }
+    if same { Ok(()) } else { Err(Fault::unauthorized("wrong_password")) }
+}
+
+/// What the account's authenticator makes its codes of.
+pub async fn totp_secret(shop: &Shop, account: &Account) -> Result<TotpSecret, Fault> {
+    let unreadable = || Fault::Down("a stored TOTP secret cannot be read".into());
+    let sealed = account.totp_secret.as_ref().ok_or_else(unreadable)?;
+    let secret = shop.vault.open_text(&context(&account.email), sealed).await?;
+    secret.expose_secret().parse().map_err(|_| unreadable())
 }
 
 fn corrupt(error: impl Into<BoxError>) -> Fault {
     Fault::Down(error.into())
-}
-
-/// Whether `code` is that of now, or of one step before or after: clocks differ.
-fn is_current(secret: &TotpSecret, code: &SecretString, now: Timestamp) -> bool {
-    let before = now.checked_sub(TOTP_STEP).unwrap_or(now);
-    let times = [now, before, clock::after(now, TOTP_STEP)];
-    let same = |time| -> bool {
-        let expected = secret.code(time);
-        expected.expose_secret().as_bytes().ct_eq(code.expose_secret().as_bytes()).into()
-    };
-    times.into_iter().any(same)
 }
 
 fn password_hash(password: &SecretString, salt: &str) -> [u8; 32] {
@@ -263,7 +296,7 @@ fn password_hash(password: &SecretString, salt: &str) -> [u8; 32] {
 }
 
 /// Tokens are random and long, so that one round is enough.
-fn hash(token: &str) -> String {
+pub fn hash(token: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(token))
 }
 
@@ -280,15 +313,6 @@ fn context(email: &str) -> Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_code_is_good_for_one_step_before_and_after() {
-        let secret: TotpSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ".parse().unwrap();
-        let at = |seconds: i64| Timestamp::from_second(1_700_000_010 + seconds).unwrap();
-        let good = |seconds| is_current(&secret, &secret.code(at(seconds)), at(0));
-        assert_eq!([-60, -30, 0, 30, 60].map(good), [false, true, true, true, false]);
-        assert!(!is_current(&secret, &"".into(), at(0)));
-    }
 
     #[test]
     fn equal_passwords_with_other_salts_have_other_hashes() {

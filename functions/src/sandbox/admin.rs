@@ -65,10 +65,20 @@ pub struct AccountRequest {
     prime: bool,
     #[deserr(default)]
     business: bool,
+    #[deserr(default)]
+    mails_codes: bool,
+    #[deserr(default, try_from(Option<String>) = parse_optional_email -> Unfit)]
+    forwards_to: Option<Email>,
+    #[deserr(default)]
+    clock_skew_seconds: i64,
 }
 
 fn parse_email(text: &str) -> Result<Email, Unfit> {
     text.parse().map_err(|_| Unfit("must be an e-mail address".to_owned()))
+}
+
+fn parse_optional_email(text: Option<String>) -> Result<Option<Email>, Unfit> {
+    text.map(|text| parse_email(&text)).transpose()
 }
 
 fn parse_totp_secret(text: Option<String>) -> Result<Option<TotpSecret>, Unfit> {
@@ -80,10 +90,18 @@ pub async fn put_account(
     State(shop): State<Arc<Shop>>,
     Body(request): Body<AccountRequest>,
 ) -> Result<Json<Value>, Fault> {
-    let AccountRequest { email, password, totp_secret, gift_balance_cents, prime, business } =
-        request;
-    let (email, password) = (&email.canonical(), &password);
-    let new = NewAccount { email, password, totp_secret, gift_balance_cents, prime, business };
+    let email = &request.email.canonical();
+    let new = NewAccount {
+        email,
+        password: &request.password,
+        totp_secret: request.totp_secret,
+        gift_balance_cents: request.gift_balance_cents,
+        prime: request.prime,
+        business: request.business,
+        mails_codes: request.mails_codes,
+        forwards_to: request.forwards_to.map(|mailbox| mailbox.as_str().to_owned()),
+        clock_skew_seconds: request.clock_skew_seconds,
+    };
     let account = accounts::seal(&shop, new).await?;
     shop.store.put(&Key::account(email), &account).await?;
     Ok(Json(json!({ "email": email })))

@@ -14,7 +14,7 @@ use spelter::{
 };
 
 use super::{
-    Shop,
+    Shop, accounts,
     answer::{Body, Fault},
     orders::{self, Cancelling, Changed, Record, Told},
     returns,
@@ -38,13 +38,27 @@ pub struct Shipping {
     with_number: bool,
 }
 
-/// `POST /admin/orders/{order_id}/ship`
+/// `POST /admin/orders/{order_id}/ship`. Who gets mail of the shop is told of the number; if that fails, ship it again.
 pub async fn ship(
     State(shop): State<Arc<Shop>>,
     Path(order_id): Path<String>,
     Body(Shipping { with_number }): Body<Shipping>,
 ) -> Result<Json<Value>, Fault> {
-    change(&shop, &order_id, |record, now_ms| record.ship(with_number, now_ms)).await
+    let shipped = change(&shop, &order_id, |record, now_ms| record.ship(with_number, now_ms)).await;
+    if with_number && shipped.is_ok() {
+        // On the heap: mailing makes this a large future.
+        Box::pin(tell_buyer(&shop, &order_id)).await?;
+    }
+    shipped
+}
+
+/// Mails the number of an order's parcel, if its buyer has the shop's mails forwarded.
+async fn tell_buyer(shop: &Shop, order_id: &str) -> Result<(), Fault> {
+    let record = orders::find(shop, order_id).await?;
+    let Some(account) = accounts::find(shop, &record.email).await? else { return Ok(()) };
+    let Some(mailbox) = &account.forwards_to else { return Ok(()) };
+    let (carrier, number) = record.parcel();
+    shop.post_office.send_shipped(mailbox, &account.email, order_id, carrier, number).await
 }
 
 /// `POST /admin/orders/{order_id}/deliver`

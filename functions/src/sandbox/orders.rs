@@ -189,6 +189,11 @@ impl Record {
         self.order.lines.iter().map(|line| line.product_id.as_str())
     }
 
+    /// Who carries its parcel, and the number.
+    pub fn parcel(&self) -> (&str, &str) {
+        (&self.carrier, &self.tracking_number)
+    }
+
     /// Whether its buyer wants it cancelled, and time has decided that it is.
     fn is_due(&self, now_ms: i64) -> bool {
         matches!(self.cancellation, Cancellation::Attempting { .. })

@@ -11,7 +11,10 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, Put, TransactWriteItem, Update},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use spelter::aws::{AwsError, Item};
+use spelter::{
+    aws::{AwsError, Item},
+    error::BoxError,
+};
 
 /// One table with the keys `pk` and `sk` and the time to live `expires_at`.
 pub struct Store {
@@ -61,6 +64,16 @@ impl Key {
     /// A session, by the hash of its token.
     pub fn session(hash: &str) -> Self {
         Self { pk: format!("session#{hash}"), sk: "session".to_owned() }
+    }
+
+    /// A sign-in that waits for a code, by the hash of its token.
+    pub fn challenge(hash: &str) -> Self {
+        Self { pk: format!("challenge#{hash}"), sk: "challenge".to_owned() }
+    }
+
+    /// Which code of its authenticator an account has used last.
+    pub fn totp_steps(email: &str) -> Self {
+        Self { pk: format!("account#{email}"), sk: "totp".to_owned() }
     }
 
     /// The cart of an account.
@@ -243,6 +256,20 @@ impl Store {
         Ok(())
     }
 
+    /// Sets the number `name` of the item at `key` to a larger one; false if it is that large already.
+    pub async fn raise(&self, key: &Key, name: &str, value: i64) -> Result<bool, AwsError> {
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key.to_item()))
+            .update_expression("SET #name = :value")
+            .condition_expression("attribute_not_exists(#name) OR #name < :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", AttributeValue::N(value.to_string()));
+        was_possible(update.send().await)
+    }
+
     /// Adds one to the number `name` of the item at `key`, which begins with none.
     pub async fn count(&self, key: &Key, name: &str) -> Result<(), AwsError> {
         let update = self
@@ -268,17 +295,7 @@ impl Store {
             .condition_expression("#name >= :one")
             .expression_attribute_names("#name", name)
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(AwsError::call("dynamodb:UpdateItem")(error)),
-        }
+        was_possible(update.send().await)
     }
 
     /// All of `writes` or none: false if a version is another one or a number too small.
@@ -337,6 +354,24 @@ impl Write {
     /// An item in place of the one that has this version.
     pub fn replace<T: Serialize>(key: &Key, value: &T, version: u64) -> Result<Self, AwsError> {
         Ok(Self::Replace(write(key, value)?, version))
+    }
+}
+
+/// False if its condition did not hold.
+fn was_possible<T, R>(sent: Result<T, SdkError<UpdateItemError, R>>) -> Result<bool, AwsError>
+where
+    SdkError<UpdateItemError, R>: Into<BoxError>,
+{
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(AwsError::call("dynamodb:UpdateItem")(error)),
     }
 }
 

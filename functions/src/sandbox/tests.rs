@@ -1,6 +1,10 @@
 //! The shop and its connector together, over HTTP and a real `DynamoDB` API.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::{
@@ -15,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use spelter::{
     accounts::credentials::Login,
-    aws::vault::Vault,
+    aws::{mailer::Mailer, vault::Vault},
     clock::{self, Clock},
     error::Code,
     fields,
@@ -26,16 +30,19 @@ use spelter::{
         shipping::{self, ShippingChoice},
     },
     retailers::{
-        Cancelled, Card, CartLine, Checkout, Connector, OrderProgress, PastOrder, RetailerCode,
-        ReturnOrder, Review, Shipment, StartedReturn, StepError, SubmitError,
+        Cancelled, Card, CartLine, Checkout, Connector, Factor, OrderProgress, PastOrder, Question,
+        RetailerCode, ReturnOrder, Review, Shipment, SignIn, StartedReturn, StepError, SubmitError,
         sandbox::{Sandbox, Session},
     },
     totp::TotpSecret,
 };
 use tokio::net::TcpListener;
-use url::Url;
+use url::{Url, form_urlencoded};
 
-use super::{Shop, accounts, behaviour::Step, magic, market::Market, router, store::Store};
+use super::{
+    Shop, accounts, behaviour::Step, magic, market::Market, post_office::PostOffice, router,
+    store::Store,
+};
 
 const ADMIN_TOKEN: &str = "token-of-the-admin";
 const TABLE: &str = "sandbox";
@@ -46,6 +53,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 struct World {
     base_url: Url,
+    /// Mailboxes and what was sent to them.
+    mails: Arc<Mutex<Vec<(String, String)>>>,
     http: reqwest::Client,
     db: Client,
     sandbox: Sandbox,
@@ -71,6 +80,18 @@ async fn kms(headers: HeaderMap, body: Bytes) -> Json<Value> {
     } else {
         Json(json!({ "Plaintext": reversed("CiphertextBlob"), "KeyId": "k" }))
     }
+}
+
+/// Keeps what is sent.
+fn ses(mails: Arc<Mutex<Vec<(String, String)>>>) -> Router {
+    let send = async move |body: String| {
+        let form: HashMap<_, _> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        let message = BASE64_STANDARD.decode(&form["RawMessage.Data"]).unwrap();
+        let message = String::from_utf8(message).unwrap();
+        mails.lock().unwrap().push((form["Destinations.member.1"].clone(), message));
+        "<SendRawEmailResponse><SendRawEmailResult><MessageId>1</MessageId></SendRawEmailResult></SendRawEmailResponse>"
+    };
+    Router::new().route("/", post(send))
 }
 
 fn config(url: String) -> SdkConfig {
@@ -121,9 +142,14 @@ impl World {
         let db = Client::new(&dynamodb);
         create_table(&db).await;
         let kms = serve(Router::new().route("/", post(kms))).await;
+        let mails = Arc::default();
         let shop = Shop {
             store: Store::new(&dynamodb, TABLE.to_owned()),
             vault: Vault::new(&config(kms), "key".to_owned()),
+            post_office: PostOffice {
+                mailer: Mailer::new(&config(serve(ses(Arc::clone(&mails))).await)),
+                domain: "sandbox.mail.example".to_owned(),
+            },
             admin_token: admin_token.into(),
             now,
             hang_up: || panic!("hangs up, as it was told to"),
@@ -132,7 +158,7 @@ impl World {
         // Fails when another test was first, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();
-        Self { sandbox: Sandbox::new(base_url.clone(), http.clone()), base_url, http, db }
+        Self { sandbox: Sandbox::new(base_url.clone(), http.clone()), base_url, mails, http, db }
     }
 
     async fn admin(&self, method: reqwest::Method, path: &str, body: Value) -> (u16, Value) {
@@ -163,8 +189,40 @@ impl World {
         self.sign_in(&login).await.unwrap()
     }
 
+    /// Signs in where no code is asked for, or with the code of an authenticator.
     async fn sign_in(&self, login: &Login) -> Result<Session, StepError> {
-        self.sandbox.sign_in(login, RetailerCode::Amazon, clock::system()).await
+        self.sign_in_to(login, RetailerCode::Amazon).await
+    }
+
+    async fn sign_in_to(&self, login: &Login, market: RetailerCode) -> Result<Session, StepError> {
+        match self.sandbox.sign_in(login, market).await? {
+            SignIn::In(session) => Ok(session),
+            SignIn::Asks(question) => {
+                let secret = login.totp.as_ref().expect("a question is expected");
+                let answer = self.sandbox.answer(&question.visit, &totp_code(secret, 0)).await?;
+                Ok(session(answer).expect("the code is right"))
+            }
+        }
+    }
+
+    /// What the shop asks after the password.
+    async fn asked(&self, login: &Login) -> Question {
+        match self.sandbox.sign_in(login, RetailerCode::Amazon).await.unwrap() {
+            SignIn::In(_) => panic!("the shop asks nothing"),
+            SignIn::Asks(question) => question,
+        }
+    }
+
+    async fn answer(&self, question: &Question, code: &SecretString) -> Option<Session> {
+        session(self.sandbox.answer(&question.visit, code).await.unwrap())
+    }
+
+    /// The code in the newest mail that the shop has sent to `mailbox`.
+    fn mailed_code(&self, mailbox: &str) -> SecretString {
+        let mails = self.mails.lock().unwrap();
+        let newest = mails.iter().rfind(|(to, _)| to == mailbox).expect("a mail");
+        let (_, rest) = newest.1.split_once("verification code is ").expect("a code");
+        rest[..6].into()
     }
 
     /// Everything up to the button.
@@ -253,6 +311,21 @@ fn login(email: &str, password: &str, totp: Option<&str>) -> Login {
         totp: totp.map(|text| text.parse().unwrap()),
         verification_code: None,
     }
+}
+
+fn session(answer: SignIn<Session>) -> Option<Session> {
+    match answer {
+        SignIn::In(session) => Some(session),
+        SignIn::Asks(question) => {
+            assert!(question.again);
+            None
+        }
+    }
+}
+
+/// The code of so many steps after this one.
+fn totp_code(secret: &TotpSecret, steps: i64) -> SecretString {
+    secret.code(clock::system() + jiff::SignedDuration::from_secs(30 * steps))
 }
 
 fn line(product_id: &str, offer_id: &str, quantity: u32) -> CartLine {
@@ -371,17 +444,78 @@ async fn only_the_right_secrets_open_an_account() {
         json!({ "email": EMAIL, "password": PASSWORD, "totp_secret": TOTP, "prime": true });
     world.put("admin/accounts", account).await;
     let other = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
-    let cases = [
-        (login(EMAIL, PASSWORD, Some(TOTP)), None),
-        (login("tim@example.com", PASSWORD, Some(TOTP)), None),
-        (login(EMAIL, "wrong", Some(TOTP)), Some(Code::InvalidLoginCredentials)),
-        (login("nobody@example.com", PASSWORD, None), Some(Code::InvalidLoginCredentials)),
-        (login(EMAIL, PASSWORD, None), Some(Code::AccountLoginFailed)),
-        (login(EMAIL, PASSWORD, Some(other)), Some(Code::AccountLoginFailed)),
-    ];
-    for (login, expected) in cases {
-        assert_eq!(code(world.sign_in(&login).await), expected);
+    for (email, password) in [(EMAIL, "wrong"), ("nobody@example.com", PASSWORD)] {
+        let refused = world.sign_in(&login(email, password, Some(TOTP))).await;
+        assert_eq!(code(refused), Some(Code::InvalidLoginCredentials));
     }
+    let question = world.asked(&login("tim@example.com", PASSWORD, None)).await;
+    assert!(matches!(question.factor, Factor::Totp { .. }) && !question.again);
+    assert!(world.answer(&question, &totp_code(&other.parse().unwrap(), 0)).await.is_none());
+    assert!(world.answer(&question, &totp_code(&TOTP.parse().unwrap(), 0)).await.is_some());
+}
+
+#[tokio::test]
+async fn no_code_of_an_authenticator_counts_twice() {
+    let world = World::new().await;
+    let account = json!({ "email": EMAIL, "password": PASSWORD, "totp_secret": TOTP });
+    world.put("admin/accounts", account).await;
+    let (login, secret) = (login(EMAIL, PASSWORD, None), TOTP.parse().unwrap());
+    let (code, next) = (totp_code(&secret, 0), totp_code(&secret, 1));
+    assert!(world.answer(&world.asked(&login).await, &code).await.is_some());
+    let question = world.asked(&login).await;
+    assert!(world.answer(&question, &code).await.is_none());
+    assert!(world.answer(&question, &next).await.is_some());
+    assert!(world.answer(&world.asked(&login).await, &code).await.is_none());
+}
+
+#[tokio::test]
+async fn codes_are_right_by_the_shops_clock_which_it_shows() {
+    let world = World::new().await;
+    let account = json!({
+        "email": EMAIL, "password": PASSWORD, "totp_secret": TOTP, "clock_skew_seconds": -300,
+    });
+    world.put("admin/accounts", account).await;
+    let secret: TotpSecret = TOTP.parse().unwrap();
+    let question = world.asked(&login(EMAIL, PASSWORD, None)).await;
+    let Factor::Totp { time: Some(time) } = question.factor else { panic!("it shows its clock") };
+    assert!(world.answer(&question, &totp_code(&secret, 0)).await.is_none());
+    assert!(world.answer(&question, &secret.code(time)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_mailed_code_opens_the_visit_it_was_mailed_for_once() {
+    let world = World::new().await;
+    let account = json!({
+        "email": EMAIL, "password": PASSWORD, "mails_codes": true, "forwards_to": "f@mail.example",
+    });
+    world.put("admin/accounts", account).await;
+    let login = login(EMAIL, PASSWORD, None);
+    let first = world.asked(&login).await;
+    assert!(matches!(&first.factor, Factor::Mail(page) if page.text.contains("e-mailed")));
+    let first_code = world.mailed_code("f@mail.example");
+    let second = world.asked(&login).await;
+    let second_code = world.mailed_code("f@mail.example");
+
+    let wrong = if second_code.expose_secret() == "000000" { "000001" } else { "000000" };
+    assert!(world.answer(&second, &wrong.into()).await.is_none());
+    assert!(world.answer(&second, &second_code).await.is_some());
+    assert!(world.sandbox.answer(&second.visit, &second_code).await.is_err(), "it is used");
+    assert!(world.answer(&first, &first_code).await.is_some());
+    let stored = format!("{:?}", world.db.scan().table_name(TABLE).send().await.unwrap().items());
+    assert!(!stored.contains(first_code.expose_secret()));
+}
+
+#[tokio::test]
+async fn who_answers_wrong_too_often_is_locked_out() {
+    let world = World::new().await;
+    let account = json!({ "email": EMAIL, "password": PASSWORD, "mails_codes": true });
+    world.put("admin/accounts", account).await;
+    let question = world.asked(&login(EMAIL, PASSWORD, None)).await;
+    for _ in 0..4 {
+        assert!(world.answer(&question, &"no".into()).await.is_none());
+    }
+    let locked = world.sandbox.answer(&question.visit, &"no".into()).await;
+    assert_eq!(code(locked), Some(Code::AccountLocked));
 }
 
 #[tokio::test]
@@ -389,16 +523,15 @@ async fn nothing_secret_is_kept_in_clear() {
     let world = World::new().await;
     let account = json!({ "email": EMAIL, "password": PASSWORD, "totp_secret": TOTP });
     world.put("admin/accounts", account).await;
-    let code = TOTP.parse::<TotpSecret>().unwrap().code(clock::system());
-    let sign_in = json!({ "email": EMAIL, "password": PASSWORD, "totp": code.expose_secret() });
-    let answer = world
-        .http
-        .post(world.base_url.join("sign-in").unwrap())
-        .json(&sign_in)
-        .send()
-        .await
-        .unwrap();
-    let token = answer.json::<Value>().await.unwrap()["session"].as_str().unwrap().to_owned();
+    let code = totp_code(&TOTP.parse().unwrap(), 0);
+    let post = async |path: &str, body: Value| -> Value {
+        let request = world.http.post(world.base_url.join(path).unwrap()).json(&body);
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let asked = post("sign-in", json!({ "email": EMAIL, "password": PASSWORD })).await;
+    let answer = json!({ "challenge": asked["challenge"], "code": code.expose_secret() });
+    let answer = post("sign-in/code", answer).await;
+    let token = answer["session"].as_str().unwrap().to_owned();
 
     let session = world.visit().await;
     let card = Card { number: "5555555555554444".into(), security_code: "8731".into() };
@@ -718,7 +851,7 @@ async fn each_market_has_its_currency() {
     let world = World::new().await;
     let login = login(accounts::BUILT_IN_EMAIL, accounts::BUILT_IN_PASSWORD, None);
     for retailer in RetailerCode::ALL {
-        let session = world.sandbox.sign_in(&login, retailer, clock::system()).await.unwrap();
+        let session = world.sign_in_to(&login, retailer).await.unwrap();
         let review = world.prepare(&session, "B0016NHH56", &How::default()).await.unwrap();
         let expected = match retailer {
             RetailerCode::AmazonUk => Market::Uk,

@@ -1,5 +1,5 @@
-//! The emulators: `DynamoDB` is embedded (dynoxide, an `SQLite` file), SQS and KMS are a child
-//! process (ministack).
+//! The emulators: `DynamoDB` is embedded (dynoxide, an `SQLite` file), SQS, KMS, S3 and SES are a
+//! child process (ministack).
 
 use crate::{
     aws::Aws,
@@ -10,6 +10,7 @@ use dynoxide::Database;
 use rustix::process::Signal;
 use std::{
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -98,9 +99,11 @@ pub struct MinistackPlace {
     pub state: PathBuf,
     /// Its port on the loopback interface.
     pub port: u16,
+    /// Where SES hands over what it sends.
+    pub relay: SocketAddr,
 }
 
-/// SQS and KMS, a child process.
+/// SQS, KMS, S3 and SES, a child process.
 pub struct Ministack {
     place: MinistackPlace,
     aws: Aws,
@@ -176,9 +179,13 @@ fn spawn(place: &MinistackPlace, logs: &Arc<Logs>) -> io::Result<Child> {
         .env("BIND_HOST", "127.0.0.1")
         .env("MINISTACK_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", place.port.to_string())
-        .env("SERVICES", "sqs,kms")
+        .env("SERVICES", "sqs,kms,s3,ses")
+        .env("SMTP_HOST", place.relay.to_string())
         .env("PERSIST_STATE", "1")
         .env("STATE_DIR", &place.state)
+        // Objects are written as they come; the rest, as it ends.
+        .env("S3_PERSIST", "1")
+        .env("S3_DATA_DIR", place.state.join("s3"))
         // Its pid file goes to the temporary directory.
         .env("TMPDIR", &place.state)
         // It would otherwise remove containers it believes to be its own.

@@ -9,7 +9,12 @@ mod runtime_api;
 
 pub use invoke_api::router;
 
-use crate::{clock, logs::Logs, model::Function};
+use crate::{
+    aws::{Aws, AwsError, Service},
+    clock,
+    logs::Logs,
+    model::Function,
+};
 use axum::body::Bytes;
 use environment::{Environment, Served};
 use serde_json::{Value, json};
@@ -32,8 +37,8 @@ const ENVIRONMENTS_PER_FUNCTION: usize = 80;
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
 /// Largest request and answer of a synchronous invocation, as Lambda counts it.
 pub const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024 + 100;
-/// When a failed asynchronous invocation is tried again: Lambda's one and two minutes.
-const RETRIES_AFTER: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+/// When a failed asynchronous invocation is tried again. Lambda waits one and two minutes; here nobody has that long.
+const RETRIES_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// Longest wait before a function that fails to start is started again.
 const BACKOFF_LIMIT: Duration = Duration::from_secs(10);
 
@@ -59,16 +64,19 @@ impl FunctionError {
 pub struct Surroundings {
     /// The directory of the bootstrap binaries.
     pub binaries: PathBuf,
-    /// URL of the emulator of SQS and KMS.
+    /// URL of the emulator of SQS, KMS and S3.
     pub aws_url: String,
     /// URL of `DynamoDB`.
     pub dynamodb_url: String,
+    /// URL of SES.
+    pub ses_url: String,
 }
 
 /// All functions.
 pub struct Lambdas {
     pools: BTreeMap<String, Arc<Pool>>,
     shared: Arc<Shared>,
+    aws: Aws,
 }
 
 /// What all environments need.
@@ -126,8 +134,13 @@ struct Invocation {
 }
 
 impl Lambdas {
-    /// The given functions, none of them started.
-    pub fn new(functions: Vec<Function>, surroundings: Surroundings, logs: Arc<Logs>) -> Self {
+    /// The given functions, none of them started; `aws` has the queues of those events that failed for good.
+    pub fn new(
+        functions: Vec<Function>,
+        surroundings: Surroundings,
+        aws: Aws,
+        logs: Arc<Logs>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             surroundings,
             logs,
@@ -142,16 +155,19 @@ impl Lambdas {
                 (function.name.clone(), Arc::new(Pool::new(function, Arc::clone(&shared))))
             })
             .collect();
-        Self { pools, shared }
+        Self { pools, shared, aws }
     }
 
     /// Invokes a function and waits for its answer. The invocation goes on if the caller leaves.
     pub async fn invoke(&self, function: &str, payload: Bytes) -> Answer {
+        self.invoke_as(Uuid::new_v4().to_string(), function, payload).await
+    }
+
+    async fn invoke_as(&self, request_id: String, function: &str, payload: Bytes) -> Answer {
         let Some(pool) = self.pools.get(function) else {
             return Err(FunctionError::new("ResourceNotFound", format!("no function {function}")));
         };
         let (answer, answered) = oneshot::channel();
-        let request_id = Uuid::new_v4().to_string();
         let invocation = Invocation { request_id, payload, answer };
         tokio::spawn(Arc::clone(pool).run(invocation));
         answered.await.unwrap_or_else(|_| {
@@ -159,22 +175,46 @@ impl Lambdas {
         })
     }
 
-    /// Invokes a function without waiting, and again if it fails, as Lambda does with events.
+    /// Invokes a function without waiting, and again if it fails, as Lambda does with events. One that fails for good
+    /// goes to the function's queue of failures, if it has one.
     pub fn invoke_later(self: &Arc<Self>, function: &str, payload: Bytes) {
-        let (lambdas, function) = (Arc::clone(self), function.to_owned());
-        tokio::spawn(async move {
-            let mut result = lambdas.invoke(&function, payload.clone()).await;
-            for wait in RETRIES_AFTER {
-                if result.is_ok() {
-                    return;
-                }
+        let Some(function) = self.find(function).cloned() else {
+            return;
+        };
+        tokio::spawn(Arc::clone(self).run_event(function, payload));
+    }
+
+    async fn run_event(self: Arc<Self>, function: Function, payload: Bytes) {
+        let request_id = Uuid::new_v4().to_string();
+        let retries = usize::try_from(function.retries).unwrap_or(usize::MAX);
+        let mut waits = RETRIES_AFTER.into_iter().take(retries);
+        let mut attempts = 0_u64;
+        loop {
+            attempts = attempts.saturating_add(1);
+            let result = self.invoke_as(request_id.clone(), &function.name, payload.clone()).await;
+            let Err(error) = result else {
+                return;
+            };
+            if let Some(wait) = waits.next() {
                 sleep(wait).await;
-                result = lambdas.invoke(&function, payload.clone()).await;
+                continue;
             }
-            if let Err(error) = result {
-                lambdas.shared.logs.say(&format!("{function}: an event was given up: {error}"));
+            let name = &function.name;
+            self.shared.logs.say(&format!("{name}: an event was given up: {error}"));
+            if let Some(queue_arn) = &function.failures {
+                let event = failed_event(&function, &request_id, attempts, &payload, &error);
+                if let Err(error) = self.send_failure(queue_arn, &event).await {
+                    self.shared.logs.say(&format!("{name}: and nobody could be told: {error}"));
+                }
             }
-        });
+            return;
+        }
+    }
+
+    async fn send_failure(&self, queue_arn: &str, event: &Value) -> Result<(), AwsError> {
+        let url = crate::queues::url(&self.shared.surroundings.aws_url, queue_arn);
+        let message = json!({ "QueueUrl": url, "MessageBody": event.to_string() });
+        self.aws.call(Service::Sqs, "SendMessage", &message).await.map(|_| ())
     }
 
     /// The function of a name, logical id or ARN.
@@ -351,6 +391,33 @@ impl Pool {
         let wait = Duration::from_millis(100).saturating_mul(1 << backoff.failures.min(10));
         backoff.until = Instant::now() + wait.min(BACKOFF_LIMIT);
     }
+}
+
+/// What Lambda tells a destination about an event that failed for good.
+fn failed_event(
+    function: &Function,
+    request_id: &str,
+    attempts: u64,
+    payload: &[u8],
+    error: &FunctionError,
+) -> Value {
+    json!({
+        "version": "1.0",
+        "timestamp": clock::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        "requestContext": {
+            "requestId": request_id,
+            "functionArn": format!("{}:$LATEST", function.arn()),
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": attempts,
+        },
+        "requestPayload": serde_json::from_slice::<Value>(payload).unwrap_or_default(),
+        "responseContext": {
+            "statusCode": 200,
+            "executedVersion": "$LATEST",
+            "functionError": "Unhandled",
+        },
+        "responsePayload": error.payload,
+    })
 }
 
 /// How many processes may start at once. On AWS each has a machine of its own; here, dozens that

@@ -16,6 +16,7 @@ pub mod http_api;
 pub mod intrinsics;
 pub mod lambda;
 pub mod logs;
+pub mod mail;
 pub mod model;
 pub mod provision;
 pub mod queues;

@@ -39,12 +39,15 @@ struct Arguments {
     /// Port of `DynamoDB`.
     #[arg(long, default_value_t = 4502)]
     dynamodb_port: u16,
-    /// Port of SQS and KMS.
+    /// Port of SQS, KMS, S3 and SES's emulator.
     #[arg(long, default_value_t = 4503)]
     aws_port: u16,
     /// Port of Lambda's Invoke API.
     #[arg(long, default_value_t = 4504)]
     lambda_port: u16,
+    /// Port that mail from outside comes in at.
+    #[arg(long, default_value_t = 4505)]
+    smtp_port: u16,
     /// End when the process that started this one ends.
     #[arg(long)]
     end_with_parent: bool,
@@ -96,6 +99,7 @@ fn settings(arguments: Arguments) -> std::io::Result<Settings> {
             dynamodb: arguments.dynamodb_port,
             aws: arguments.aws_port,
             lambda: arguments.lambda_port,
+            smtp: arguments.smtp_port,
         },
     })
 }

@@ -23,6 +23,10 @@ pub struct Function {
     pub environment: BTreeMap<String, String>,
     /// Name of its log group.
     pub log_group: String,
+    /// How often an event that failed is tried again.
+    pub retries: u64,
+    /// The queue, by its ARN, that is told of an event that failed for good.
+    pub failures: Option<String>,
 }
 
 impl Function {
@@ -161,6 +165,48 @@ pub struct Alias {
     pub name: String,
     /// Id of the key it names.
     pub key_id: String,
+}
+
+/// A bucket to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its id in the template.
+    pub logical_id: String,
+    /// Its name in S3.
+    pub name: String,
+}
+
+/// What SES does with the mail that it receives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptRule {
+    /// Addresses and domains it is for; none for all.
+    pub recipients: Vec<String>,
+    /// Whether spam and viruses are looked for.
+    pub scans: bool,
+    /// What happens, in this order.
+    pub actions: Vec<ReceiptAction>,
+}
+
+/// A step of a receipt rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptAction {
+    /// Puts the mail into a bucket.
+    Store {
+        /// The bucket's name.
+        bucket: String,
+        /// What its key begins with.
+        prefix: String,
+    },
+    /// Tells a function of it, and does not wait.
+    Invoke {
+        /// The function.
+        function_arn: String,
+    },
+}
+
+/// The ARN of a bucket.
+pub fn bucket_arn(name: &str) -> String {
+    format!("arn:aws:s3:::{name}")
 }
 
 /// The ARN of a function.

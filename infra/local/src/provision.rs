@@ -1,8 +1,8 @@
-//! Creates the template's tables, queues and keys in the emulators; what exists is kept.
+//! Creates the template's tables, queues, keys, buckets and mail identities in the emulators; what exists is kept.
 
 use crate::{
     aws::{Aws, AwsError, Service},
-    model::{Queue, Table},
+    model::{Bucket, Queue, Table},
     template::{Template, TemplateError},
 };
 use serde_json::{Value, json};
@@ -145,6 +145,28 @@ pub async fn queues(aws: &Aws, queues: &[Queue]) -> Result<(), ProvisionError> {
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    Ok(())
+}
+
+/// Creates the buckets that are missing. What is in them is never deleted here, while S3 does it by the rules of the
+/// template.
+pub async fn buckets(aws: &Aws, buckets: &[Bucket]) -> Result<(), ProvisionError> {
+    for bucket in buckets {
+        aws.create_bucket(&bucket.name).await?;
+    }
+    Ok(())
+}
+
+/// Makes SES send for the identities: here nobody has to prove that they are theirs.
+pub async fn mail_identities(aws: &Aws, identities: &[String]) -> Result<(), ProvisionError> {
+    for identity in identities {
+        let (action, name) = if identity.contains('@') {
+            ("VerifyEmailIdentity", "EmailAddress")
+        } else {
+            ("VerifyDomainIdentity", "Domain")
+        };
+        aws.query(Service::Ses, action, &[(name, identity)]).await?;
     }
     Ok(())
 }

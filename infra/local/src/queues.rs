@@ -5,7 +5,7 @@
 
 use crate::{
     aws::{Aws, AwsError, Service},
-    intrinsics::REGION,
+    intrinsics::{ACCOUNT, REGION},
     lambda::Lambdas,
     logs::Logs,
     model::{Function, Queue, QueueSource},
@@ -158,6 +158,12 @@ impl Poller {
         self.aws.call(Service::Sqs, "DeleteMessageBatch", &request).await?;
         Ok(())
     }
+}
+
+/// The URL of the queue with an ARN, at the emulator.
+pub fn url(aws_url: &str, queue_arn: &str) -> String {
+    let name = queue_arn.rsplit(':').next().unwrap_or_default();
+    format!("{aws_url}/{ACCOUNT}/{name}")
 }
 
 /// Refuses what Lambda refuses when an event source is created.
@@ -323,6 +329,8 @@ mod tests {
             memory_mb: 128,
             environment: BTreeMap::new(),
             log_group: String::new(),
+            retries: 2,
+            failures: None,
         };
         let queue = |visibility: &str| Queue {
             logical_id: "Jobs".to_owned(),

@@ -7,6 +7,7 @@ use crate::{
     intrinsics::{ACCOUNT, REGION},
     lambda::{self, Lambdas, Surroundings},
     logs::Logs,
+    mail::{self, MailError},
     model::{Events, Function, HttpApi, Queue},
     provision::{self, KeyRecord, ProvisionError},
     queues::{self, Poller, SourceError},
@@ -19,6 +20,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -60,10 +62,12 @@ pub struct Ports {
     pub sandbox: u16,
     /// `DynamoDB`.
     pub dynamodb: u16,
-    /// SQS and KMS.
+    /// SQS, KMS, S3, and SES's emulator.
     pub aws: u16,
     /// Lambda's Invoke API.
     pub lambda: u16,
+    /// Mail from outside.
+    pub smtp: u16,
 }
 
 /// Why the stack is not up.
@@ -109,6 +113,9 @@ pub enum StackError {
     /// An event source that Lambda would refuse.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// There is no mail.
+    #[error(transparent)]
+    Mail(#[from] MailError),
     /// The stack file cannot be written.
     #[error("cannot write {0}")]
     StackFile(String, #[source] io::Error),
@@ -120,21 +127,26 @@ pub enum StackError {
 /// Runs the stack until `stop` resolves.
 pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(), StackError> {
     let _lock = lock(&settings.state)?;
-    let mut template = Template::read(&settings.template, &settings.parameters)?;
+    let mail_listeners = bind_mail(&settings.ports).await?;
+    let mail = mail_listeners.addresses().map_err(MailError::Socket)?;
+    let mut template = Template::read(&settings.template, &parameters(&settings, &mail))?;
     let logs = Logs::open(&settings.state.join("logs"));
     let logs = Arc::new(logs.map_err(|error| state_error(&settings.state, error))?);
     let listeners = Listeners::bind(&settings.ports, template.http_api_ids()?).await?;
     template.places = listeners.places()?;
     let Listeners { apis, dynamodb, lambda, aws_port } = listeners;
 
-    let mut emulators = Emulators::start(&settings, dynamodb, aws_port, &logs).await?;
+    let mut emulators = Emulators::start(&settings, dynamodb, aws_port, mail.relay, &logs).await?;
     emulators = emulators.provision(&settings.state, &mut template).await?;
     let wiring = Wiring::read(&settings, &template)?;
     logs.align(wiring.functions.iter().map(|function| function.name.as_str()));
     say_what_is_skipped(&logs, &template, &wiring.events);
     let lambda_url = url(&lambda)?;
-    let services = Services::start(&settings, wiring, apis, lambda, &emulators, &logs);
-    write_stack_file(&settings, &describe(&settings, &template, &emulators, &lambda_url, &logs)?)?;
+    let mut services = Services::start(&settings, wiring, apis, lambda, &emulators, &mail, &logs);
+    services.start_mail(mail_listeners, mail_settings(&settings, &template, &emulators)?).await?;
+    let mut description = describe(&settings, &template, &emulators, &lambda_url, &logs)?;
+    describe_mail(&mut description, &settings, &mail);
+    write_stack_file(&settings, &description)?;
     logs.say("ready");
 
     let ended = tokio::select! {
@@ -204,6 +216,7 @@ impl Emulators {
         settings: &Settings,
         listener: TcpListener,
         aws_port: u16,
+        relay: SocketAddr,
         logs: &Arc<Logs>,
     ) -> Result<Self, StackError> {
         let (dynamodb_url, aws_url) = (url(&listener)?, loopback_url(aws_port));
@@ -214,6 +227,7 @@ impl Emulators {
             venv: settings.venv.clone(),
             state: settings.state.join("ministack"),
             port: aws_port,
+            relay,
         };
         let ministack = Ministack::start(place, aws_client.clone(), Arc::clone(logs)).await?;
         Ok(Self { dynamodb, dynamodb_client, dynamodb_url, ministack, aws_client, aws_url })
@@ -232,6 +246,8 @@ impl Emulators {
         template.places.key_ids.clone_from(&key_ids);
         provision::aliases(aws, template).await?;
         provision::queues(aws, &template.queues()?).await?;
+        provision::buckets(aws, &template.buckets()?).await?;
+        provision::mail_identities(aws, &template.mail_identities()?).await?;
         if created {
             // From here on a hard end loses messages at most, which the sweeper sends again; a lost
             // key would make stored secrets unreadable.
@@ -298,6 +314,7 @@ struct Services {
     polling: JoinSet<()>,
     servers: Vec<JoinHandle<()>>,
     ending: watch::Sender<bool>,
+    logs: Arc<Logs>,
 }
 
 impl Services {
@@ -307,14 +324,18 @@ impl Services {
         mut apis: BTreeMap<String, TcpListener>,
         lambda: TcpListener,
         emulators: &Emulators,
+        mail: &mail::Addresses,
         logs: &Arc<Logs>,
     ) -> Self {
         let surroundings = Surroundings {
             binaries: settings.binaries.clone(),
             aws_url: emulators.aws_url.clone(),
             dynamodb_url: emulators.dynamodb_url.clone(),
+            ses_url: loopback_url(mail.ses.port()),
         };
-        let lambdas = Arc::new(Lambdas::new(wiring.functions, surroundings, Arc::clone(logs)));
+        let aws = emulators.aws_client.clone();
+        let lambdas = Lambdas::new(wiring.functions, surroundings, aws, Arc::clone(logs));
+        let lambdas = Arc::new(lambdas);
         let mut servers = vec![tokio::spawn(Arc::clone(&lambdas).reap())];
         for api in wiring.apis {
             if let Some(listener) = apis.remove(&api.logical_id) {
@@ -335,18 +356,28 @@ impl Services {
         let mut polling = JoinSet::new();
         let mut pollers = Vec::new();
         for source in wiring.events.queues {
-            let url = queue_url(&emulators.aws_url, &source.queue_arn);
+            let url = queues::url(&emulators.aws_url, &source.queue_arn);
             let aws = emulators.aws_client.clone();
             let poller = Poller::new(source, url, aws, Arc::clone(&lambdas), Arc::clone(logs));
             polling.spawn(poller.clone().run(ending.subscribe()));
             pollers.push(poller);
         }
-        Self { lambdas, pollers, polling, servers, ending }
+        Self { lambdas, pollers, polling, servers, ending, logs: Arc::clone(logs) }
+    }
+
+    async fn start_mail(
+        &mut self,
+        listeners: mail::Listeners,
+        settings: mail::Settings,
+    ) -> Result<(), StackError> {
+        let (lambdas, logs) = (Arc::clone(&self.lambdas), Arc::clone(&self.logs));
+        self.servers.extend(mail::start(listeners, settings, lambdas, logs).await?);
+        Ok(())
     }
 
     /// Stops taking work, gives what runs a short grace, and ends every function.
     async fn end(self) {
-        let Self { lambdas, pollers, polling, servers, ending } = self;
+        let Self { lambdas, pollers, polling, servers, ending, logs: _ } = self;
         for server in servers {
             server.abort();
         }
@@ -401,9 +432,47 @@ fn client(url: &str) -> Result<Aws, StackError> {
     Ok(Aws::new(endpoint))
 }
 
-fn queue_url(aws_url: &str, queue_arn: &str) -> String {
-    let name = queue_arn.rsplit(':').next().unwrap_or_default();
-    format!("{aws_url}/{ACCOUNT}/{name}")
+async fn bind_mail(ports: &Ports) -> Result<mail::Listeners, StackError> {
+    let smtp = bind(ports.smtp, "--smtp-port").await?;
+    mail::Listeners::bind(smtp).await.map_err(|error| StackError::Listen(0, error))
+}
+
+/// What was given, and where the mail servers are unless somebody wants others.
+fn parameters(settings: &Settings, mail: &mail::Addresses) -> BTreeMap<String, String> {
+    let mut parameters = BTreeMap::from([
+        ("DnsServer".to_owned(), mail.dns.to_string()),
+        ("GmailOrigin".to_owned(), loopback_url(mail.gmail.port())),
+    ]);
+    parameters.extend(settings.parameters.clone());
+    parameters
+}
+
+fn mail_settings(
+    settings: &Settings,
+    template: &Template,
+    emulators: &Emulators,
+) -> Result<mail::Settings, StackError> {
+    Ok(mail::Settings {
+        rules: template.receipt_rules()?,
+        identities: template.mail_identities()?,
+        keys: mail::keys_directory(&settings.state),
+        aws: emulators.aws_client.clone(),
+    })
+}
+
+fn describe_mail(description: &mut Value, settings: &Settings, mail: &mail::Addresses) {
+    if let Value::Object(description) = description {
+        for (name, value) in [
+            ("smtp", mail.smtp.to_string()),
+            ("dns", mail.dns.to_string()),
+            ("dkim_keys", mail::keys_directory(&settings.state).display().to_string()),
+            ("gmail_url", loopback_url(mail.gmail.port())),
+            ("ses_url", loopback_url(mail.ses.port())),
+            ("outgoing_url", format!("{}/_local/outgoing", loopback_url(mail.ses.port()))),
+        ] {
+            description.insert(name.to_owned(), json!(value));
+        }
+    }
 }
 
 fn say_what_is_skipped(logs: &Logs, template: &Template, events: &Events) {
@@ -434,6 +503,8 @@ fn describe(
             (queue.logical_id, url)
         })
         .collect();
+    let buckets: BTreeMap<String, String> =
+        template.buckets()?.into_iter().map(|bucket| (bucket.logical_id, bucket.name)).collect();
     Ok(json!({
         "api_url": template.places.api_urls.get("Api"),
         "sandbox_url": template.places.api_urls.get("SandboxApi"),
@@ -448,6 +519,7 @@ fn describe(
         "clients_table": tables.get("ClientsTable"),
         "tables": tables,
         "queues": queues,
+        "buckets": buckets,
         "keys": template.places.key_ids,
     }))
 }

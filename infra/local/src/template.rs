@@ -8,8 +8,8 @@ mod read;
 use crate::{
     intrinsics::{self, ACCOUNT, IntrinsicError, Resources, Scope},
     model::{
-        Alias, Events, Function, HttpApi, Key, Queue, Table, function_arn, key_arn, queue_arn,
-        table_arn,
+        Alias, Bucket, Events, Function, HttpApi, Key, Queue, ReceiptRule, Table, bucket_arn,
+        function_arn, key_arn, queue_arn, table_arn,
     },
     yaml::{self, YamlError},
 };
@@ -26,6 +26,10 @@ const TABLE: &str = "AWS::DynamoDB::Table";
 const QUEUE: &str = "AWS::SQS::Queue";
 const KEY: &str = "AWS::KMS::Key";
 const ALIAS: &str = "AWS::KMS::Alias";
+const BUCKET: &str = "AWS::S3::Bucket";
+const RULE_SET: &str = "AWS::SES::ReceiptRuleSet";
+const RULE: &str = "AWS::SES::ReceiptRule";
+const IDENTITY: &str = "AWS::SES::EmailIdentity";
 const LOG_GROUP: &str = "AWS::Logs::LogGroup";
 
 /// Why a template cannot be run.
@@ -58,7 +62,7 @@ pub enum TemplateError {
 /// Where the template's APIs and emulators are reached, known before anything is resolved.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// URL of the emulator of SQS and KMS.
+    /// URL of the emulator of SQS, KMS, S3 and SES.
     pub aws_url: String,
     /// URL of each HTTP API, by logical id.
     pub api_urls: BTreeMap<String, String>,
@@ -165,9 +169,34 @@ impl Template {
             .collect()
     }
 
+    /// The buckets.
+    pub fn buckets(&self) -> Result<Vec<Bucket>, TemplateError> {
+        self.of_type(BUCKET)?
+            .iter()
+            .map(|resource| {
+                let name = resource.text("BucketName")?;
+                let name = name.unwrap_or_else(|| self.bucket_name(&resource.id));
+                Ok(Bucket { logical_id: resource.id.clone(), name })
+            })
+            .collect()
+    }
+
+    /// The receipt rules that are enabled, in the order of the template; here every rule set is active.
+    pub fn receipt_rules(&self) -> Result<Vec<ReceiptRule>, TemplateError> {
+        let rules = self.of_type(RULE)?;
+        let rules: Result<Vec<_>, _> = rules.iter().map(read::receipt_rule).collect();
+        Ok(rules?.into_iter().flatten().collect())
+    }
+
+    /// What SES may send for: domains, or addresses.
+    pub fn mail_identities(&self) -> Result<Vec<String>, TemplateError> {
+        let identities = self.of_type(IDENTITY)?;
+        identities.iter().map(|resource| resource.required_text("EmailIdentity")).collect()
+    }
+
     /// Resource types the local stack has nothing for.
     pub fn skipped(&self) -> BTreeSet<String> {
-        let known = [FUNCTION, HTTP_API, TABLE, QUEUE, KEY, ALIAS];
+        let known = [FUNCTION, HTTP_API, TABLE, QUEUE, KEY, ALIAS, BUCKET, RULE, IDENTITY];
         self.resources
             .values()
             .filter_map(type_of)
@@ -180,6 +209,11 @@ impl Template {
     fn physical_name(&self, logical_id: &str) -> String {
         let stage = self.parameter("Stage").unwrap_or_else(|| "local".to_owned());
         format!("spelter-{stage}-{logical_id}")
+    }
+
+    /// S3 takes no capitals.
+    fn bucket_name(&self, logical_id: &str) -> String {
+        self.physical_name(logical_id).to_lowercase()
     }
 
     fn scope(&self) -> Scope<'_> {
@@ -237,6 +271,8 @@ impl Template {
                 environment.insert(variable, value);
             }
         }
+        let invocations = resource.object("EventInvokeConfig")?;
+        let invocations = resource.part("EventInvokeConfig", Value::Object(invocations));
         Ok(Function {
             logical_id: resource.id.clone(),
             binary: binary.to_owned(),
@@ -247,6 +283,8 @@ impl Template {
             environment,
             log_group,
             name,
+            retries: invocations.number("MaximumRetryAttempts")?.unwrap_or(2),
+            failures: read::failures(&invocations)?,
         })
     }
 
@@ -288,11 +326,7 @@ impl Template {
         declared: &Value,
         property: &str,
     ) -> Result<Value, IntrinsicError> {
-        let given = declared.get("Properties").and_then(|properties| properties.get(property));
-        let given = match given {
-            Some(given) => scope.resolve(given)?,
-            None => None,
-        };
+        let given = name_given(scope, declared, property)?;
         let fifo = declared.pointer("/Properties/FifoQueue").and_then(Value::as_bool);
         let suffix = if fifo == Some(true) { ".fifo" } else { "" };
         Ok(given.unwrap_or_else(|| json!(format!("{}{suffix}", self.physical_name(id)))))
@@ -315,6 +349,12 @@ impl Resources for Template {
                 json!(format!("{}/{ACCOUNT}/{name}", self.places.aws_url))
             }
             Some(HTTP_API) => json!(id.to_lowercase()),
+            Some(BUCKET) => match name_given(scope, declared, "BucketName")? {
+                Some(name) => name,
+                None => json!(self.bucket_name(id)),
+            },
+            Some(RULE_SET) => name("RuleSetName")?,
+            Some(IDENTITY) => name("EmailIdentity")?,
             Some(KEY) => match self.places.key_ids.get(id) {
                 Some(key_id) => json!(key_id),
                 None => return Ok(None),
@@ -341,10 +381,26 @@ impl Resources for Template {
             (Some(TABLE), "Arn") => Some(json!(table_arn(&name("TableName")?))),
             (Some(QUEUE), "Arn") => Some(json!(queue_arn(&name("QueueName")?))),
             (Some(QUEUE), "QueueName") => Some(json!(name("QueueName")?)),
+            (Some(BUCKET), "Arn") => {
+                let name = self.reference(scope, id)?;
+                name.and_then(|name| name.as_str().map(|name| json!(bucket_arn(name))))
+            }
             (Some(HTTP_API), "ApiEndpoint") => self.places.api_urls.get(id).map(|url| json!(url)),
             (Some(KEY), "Arn") => self.places.key_ids.get(id).map(|id| json!(key_arn(id))),
             _ => None,
         })
+    }
+}
+
+/// The name that the template gives a resource, if any.
+fn name_given(
+    scope: &Scope<'_>,
+    declared: &Value,
+    property: &str,
+) -> Result<Option<Value>, IntrinsicError> {
+    match declared.get("Properties").and_then(|properties| properties.get(property)) {
+        Some(given) => scope.resolve(given),
+        None => Ok(None),
     }
 }
 
@@ -454,6 +510,7 @@ fn merge(global: &Value, own: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ReceiptAction;
 
     const TEMPLATE: &str = r#"
 Parameters:
@@ -485,6 +542,20 @@ Resources:
       VisibilityTimeout: !Ref Seconds
       RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3}
   Dead: {Type: "AWS::SQS::Queue", Properties: {FifoQueue: true}}
+  Mails: {Type: "AWS::S3::Bucket"}
+  Named: {Type: "AWS::S3::Bucket", Properties: {BucketName: !Sub "${Stage}-named"}}
+  Shop: {Type: "AWS::SES::EmailIdentity", Properties: {EmailIdentity: !Sub "${Stage}.example.com"}}
+  Off: {Type: "AWS::SES::ReceiptRule", Properties: {Rule: {Enabled: false, Actions: [{StopAction: {}}]}}}
+  Inbound:
+    Type: AWS::SES::ReceiptRule
+    Properties:
+      Rule:
+        Enabled: true
+        ScanEnabled: true
+        Recipients: [!Ref Shop]
+        Actions:
+          - S3Action: {BucketName: !Ref Mails, ObjectKeyPrefix: mail/}
+          - LambdaAction: {FunctionArn: !GetAtt Worker.Arn}
   OnlyProd: {Type: "AWS::SQS::Queue", Condition: IsProd}
   Role: {Type: "AWS::IAM::Role", Properties: {Name: !Cidr [x]}}
   Api:
@@ -504,6 +575,9 @@ Resources:
     Properties:
       FunctionName: !Sub "${Stage}-worker"
       Timeout: !Ref Seconds
+      EventInvokeConfig:
+        MaximumRetryAttempts: 1
+        DestinationConfig: {OnFailure: {Type: SQS, Destination: !GetAtt Dead.Arn}}
       Environment:
         Variables: {RUST_LOG: debug, QUEUE: !Ref Jobs, TABLE: !Ref Table, KEY: !GetAtt Key.Arn, SELF: !GetAtt Api.ApiEndpoint}
       Events:
@@ -535,6 +609,8 @@ Resources:
         assert_eq!(function.binary, "worker");
         assert_eq!(function.memory_mb, 256);
         assert_eq!(function.timeout, Duration::from_secs(90));
+        assert_eq!(function.retries, 1);
+        assert_eq!(function.failures, Some(queue_arn("spelter-test-Dead.fifo")));
         let environment = |name: &str| function.environment.get(name).unwrap().as_str();
         assert_eq!(environment("RUST_LOG"), "debug");
         assert_eq!(environment("SHARED"), "1");
@@ -573,6 +649,35 @@ Resources:
         assert_eq!(jobs.attributes["VisibilityTimeout"], "90");
         let policy: Value = serde_json::from_str(&jobs.attributes["RedrivePolicy"]).unwrap();
         assert_eq!(policy["deadLetterTargetArn"], queue_arn("spelter-test-Dead.fifo"));
+    }
+
+    #[test]
+    fn buckets_identities_and_receipt_rules_name_each_other() {
+        let template = template();
+        let buckets = template.buckets().unwrap();
+        let names: Vec<_> = buckets.iter().map(|bucket| bucket.name.as_str()).collect();
+        assert_eq!(names, ["spelter-test-mails", "test-named"]);
+        assert_eq!(template.mail_identities().unwrap(), ["test.example.com"]);
+        let expected = ReceiptRule {
+            recipients: vec!["test.example.com".to_owned()],
+            scans: true,
+            actions: vec![
+                ReceiptAction::Store {
+                    bucket: "spelter-test-mails".to_owned(),
+                    prefix: "mail/".to_owned(),
+                },
+                ReceiptAction::Invoke { function_arn: function_arn("test-worker") },
+            ],
+        };
+        assert_eq!(template.receipt_rules().unwrap(), [expected]);
+    }
+
+    #[test]
+    fn an_action_that_is_not_there_locally_is_an_error() {
+        let text = TEMPLATE.replace("Enabled: false", "Enabled: true");
+        let rules = Template::parse(&text, &BTreeMap::new()).unwrap().receipt_rules();
+        let problem = rules.unwrap_err().to_string();
+        assert!(problem.starts_with("Off.Rule: Actions has one"), "{problem}");
     }
 
     #[test]

@@ -43,12 +43,15 @@ pub(crate) struct Up {
     /// Port of `DynamoDB`.
     #[arg(long, default_value_t = 4502)]
     dynamodb_port: u16,
-    /// Port of SQS and KMS.
+    /// Port of SQS, KMS, S3 and SES's emulator.
     #[arg(long, default_value_t = 4503)]
     aws_port: u16,
     /// Port of Lambda's Invoke API.
     #[arg(long, default_value_t = 4504)]
     lambda_port: u16,
+    /// Port that mail from outside comes in at.
+    #[arg(long, default_value_t = 4505)]
+    smtp_port: u16,
     /// A value for a template parameter, KEY=VALUE; may be given again.
     #[arg(long)]
     parameter: Vec<String>,
@@ -62,6 +65,7 @@ impl Up {
             ("--dynamodb-port", self.dynamodb_port),
             ("--aws-port", self.aws_port),
             ("--lambda-port", self.lambda_port),
+            ("--smtp-port", self.smtp_port),
         ];
         Options {
             ports: ports.iter().map(|(flag, port)| format!("{flag}={port}")).collect(),

@@ -11,7 +11,7 @@ use std::{
 /// A set of packages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tools {
-    /// The emulator of SQS and KMS.
+    /// The emulator of SQS, KMS, S3 and SES.
     Ministack,
     /// The template's tools.
     Sam,

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 /// This machine, as containers know it.
 const HOST: &str = "host.docker.internal";
 /// What the local stack's file names, and how the variable of a thing's id ends.
-const GROUPS: [(&str, &str); 3] = [("tables", ""), ("queues", "_URL"), ("keys", "_ID")];
+const GROUPS: [(&str, &str); 4] =
+    [("tables", ""), ("queues", "_URL"), ("keys", "_ID"), ("buckets", "")];
 
 /// Prints the file for `sam local --env-vars`.
 pub(crate) fn print_environment() -> Result<()> {
@@ -56,6 +57,7 @@ mod tests {
             "tables": {"CardsTable": "spelter-local-CardsTable"},
             "queues": {"JobsQueue": "http://127.0.0.1:4503/000000000000/spelter-local-jobs.fifo"},
             "keys": {"HashKey": "9b0f7bed"},
+            "buckets": {"MailBucket": "spelter-local-mailbucket"},
             "api_url": "http://127.0.0.1:4500",
             "sandbox_url": "http://127.0.0.1:4501",
             "sandbox_admin_token": "sandbox_1",
@@ -64,6 +66,7 @@ mod tests {
             "CARDS_TABLE": "spelter-local-CardsTable",
             "JOBS_QUEUE_URL": "http://127.0.0.1:4503/000000000000/spelter-local-jobs.fifo",
             "HASH_KEY_ID": "9b0f7bed",
+            "MAIL_BUCKET": "spelter-local-mailbucket",
             "SANDBOX_URL": "http://host.docker.internal:4501",
             "API_URL": "http://127.0.0.1:4500",
             "SANDBOX_ADMIN_TOKEN": "sandbox_1",

@@ -148,11 +148,13 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let place = Place::new("test");
     place.end()?;
     place.clear()?;
-    let ports = ["api", "sandbox", "dynamodb", "aws", "lambda"];
+    let ports = ["api", "sandbox", "dynamodb", "aws", "lambda", "smtp"];
     let options = Options {
         ports: ports.iter().map(|name| format!("--{name}-port=0")).collect(),
-        // A killed worker's job comes back after seconds instead of minutes.
-        parameters: vec!["JobTimeoutSeconds=15".to_owned(), "JobVisibilitySeconds=17".to_owned()],
+        // A killed worker's job comes back after seconds instead of minutes, and so does one that waits for a mail.
+        parameters: ["JobTimeoutSeconds=15", "JobVisibilitySeconds=17", "CodeWaitSeconds=60"]
+            .map(str::to_owned)
+            .to_vec(),
         ends_with_us: true,
     };
     let start = || -> Result<Guard> {

@@ -130,6 +130,7 @@ struct StoredReturnClaim {
 struct StoredClaim {
     pk: String,
     sk: String,
+    owner: Owner,
     order: OrderId,
 }
 
@@ -318,11 +319,26 @@ impl Orders {
             let claim = StoredClaim {
                 pk: keys::claim_pk(&order.account),
                 sk: past.merchant_order_id.clone(),
+                owner: order.owner.clone(),
                 order: order.id.clone(),
             };
             self.put_new(&claim, "a claim")
         };
         placement.merchant_orders.iter().map(claim).collect()
+    }
+
+    /// Our order that one of the retailer's belongs to, if it is one of ours.
+    pub async fn claimant(
+        &self,
+        account: &AccountRef,
+        merchant_order_id: &str,
+    ) -> Result<Option<Order>, AwsError> {
+        let sk = merchant_order_id.to_owned();
+        let found = self.item(key([("pk", keys::claim_pk(account)), ("sk", sk)])).await?;
+        let Some(claim) = found else { return Ok(None) };
+        let StoredClaim { owner, order, .. } =
+            serde_dynamo::from_item(claim).map_err(AwsError::corrupt("a claim"))?;
+        self.get(&owner, &order).await
     }
 
     /// For the transaction that finds the return `request` started: this one of the retailer's is its own.

@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::Client;
+use aws_sdk_sqs::{
+    Client, error::SdkError, operation::change_message_visibility::ChangeMessageVisibilityError,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{AwsError, keys::BundleKey};
@@ -170,6 +172,30 @@ impl Jobs {
             .map_err(AwsError::call("sqs:ChangeMessageVisibility"))?;
         Ok(())
     }
+}
+
+impl Jobs {
+    /// Lets a message that waits come back now. One that has come back by itself needs it no more.
+    pub async fn wake(&self, receipt_handle: &str) -> Result<(), AwsError> {
+        let change = self
+            .sqs
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(0);
+        match change.send().await.map_err(SdkError::into_service_error) {
+            Ok(_) => Ok(()),
+            Err(error) if is_back(&error) => Ok(()),
+            Err(error) => Err(AwsError::Call("sqs:ChangeMessageVisibility", error.into())),
+        }
+    }
+}
+
+/// SQS has three words for a message that was received again or deleted; the last is the FIFO queues'.
+fn is_back(error: &ChangeMessageVisibilityError) -> bool {
+    error.is_message_not_inflight()
+        || error.is_receipt_handle_is_invalid()
+        || error.meta().code() == Some("InvalidParameterValue")
 }
 
 /// The webhooks queue.

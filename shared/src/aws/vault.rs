@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_kms::{Client, primitives::Blob};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::AwsError;
 use crate::{
@@ -68,6 +68,18 @@ impl Vault {
             .await
             .map_err(AwsError::call("kms:Decrypt"))?;
         Ok(opened.plaintext.ok_or_else(empty_answer)?.into_inner())
+    }
+
+    /// Decrypts a text that was sealed with the same `context`.
+    pub async fn open_text(
+        &self,
+        context: &Context,
+        sealed: &Sealed,
+    ) -> Result<SecretString, AwsError> {
+        let bytes = self.open(context, sealed).await?;
+        // The error of the conversion would quote the secret.
+        let text = String::from_utf8(bytes).map_err(|_| "it is no text");
+        Ok(text.map_err(AwsError::corrupt("a sealed text"))?.into())
     }
 }
 

@@ -50,6 +50,17 @@ impl Verdict {
             _ => Self::ProcessingFailed,
         }
     }
+
+    /// Its word in the event.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Gray => "GRAY",
+            Self::ProcessingFailed => "PROCESSING_FAILED",
+            Self::Disabled => "DISABLED",
+        }
+    }
 }
 
 /// What SES found.
@@ -219,4 +230,19 @@ fn addressed_to(mail: &Mail, signature: &Signature, account: &Email) -> Result<(
         return Err(Distrust::NotToThisAccount);
     }
     if signature.covers("to") { Ok(()) } else { Err(Distrust::UnsignedHeader) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_named_as_ses_names_them() {
+        for word in ["PASS", "FAIL", "GRAY", "PROCESSING_FAILED", "DISABLED"] {
+            assert_eq!(Verdict::named(word).as_str(), word);
+        }
+        for unknown in ["", "pass", "MAYBE"] {
+            assert_eq!(Verdict::named(unknown), Verdict::ProcessingFailed);
+        }
+    }
 }

@@ -54,8 +54,8 @@ static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// The confirmation in a mail that Google vouched for, if the mailbox of `account` asks.
 ///
 /// The language of the mail does not matter: the sender and the link decide. The mailbox must be written like the
-/// account's e-mail, but for case. Gmail itself ignores dots and what follows a plus; that is not imitated, since Gmail
-/// writes the mailbox's own name here, and a wrong guess would open the forwarding of a stranger's mailbox.
+/// account's e-mail, but for case, and at Gmail's own domains for dots and what follows a plus: there they always belong
+/// to one owner, and Gmail writes the mailbox's own name here.
 pub fn confirmation(mail: &Mail, account: &Email) -> Result<Confirmation, Unconfirmed> {
     let mut links: Vec<_> = mail.links.iter().filter_map(|link| confirming(link)).collect();
     links.sort();
@@ -65,11 +65,16 @@ pub fn confirmation(mail: &Mail, account: &Email) -> Result<Confirmation, Unconf
         [link] => link.clone(),
         [..] => return Err(Unconfirmed::SeveralLinks),
     };
-    if asking(mail) == BTreeSet::from([account.canonical()]) {
+    if asking(mail) == BTreeSet::from([mailbox(&account.canonical())]) {
         Ok(Confirmation { link })
     } else {
         Err(Unconfirmed::AnotherMailbox)
     }
+}
+
+/// Whether `link` is one that confirms.
+pub fn is_confirmation(link: &Url) -> bool {
+    confirming(link.as_str()).is_some()
 }
 
 /// The link, if it confirms: Google's host by name, HTTPS on its own port, and one step of a path below `/mail/vf-`.
@@ -99,5 +104,17 @@ fn asking(mail: &Mail) -> BTreeSet<String> {
         .flat_map(|text| pattern.find_iter(text))
         .map(|address| address.as_str().to_lowercase())
         .filter(|address| !mail.to.contains(address) && !address.ends_with("@google.com"))
+        .map(|address| mailbox(&address))
         .collect()
+}
+
+/// The mailbox behind an address in lower case. At Gmail's own domains dots and what follows a plus are no part of it.
+fn mailbox(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((name, "gmail.com" | "googlemail.com")) => {
+            let name = name.split('+').next().unwrap_or_default();
+            format!("{}@gmail.com", name.replace('.', ""))
+        }
+        Some(_) | None => address.to_owned(),
+    }
 }

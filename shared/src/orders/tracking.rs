@@ -144,6 +144,47 @@ pub fn learn(placement: &Placement, read: &[(String, OrderState)], now: Timestam
     tracking
 }
 
+/// What is known of a placed order once a mail of the retailer's has named the number of a parcel, at `now`.
+///
+/// A mail does not say what is in the parcel. If the retailer has named several parcels without a number, nobody can
+/// say which of them it is: the next look at the retailer's own page will.
+pub fn learn_from_mail(
+    placement: &Placement,
+    merchant_order_id: &str,
+    carrier: Option<&str>,
+    tracking_number: &str,
+    now: Timestamp,
+) -> Tracking {
+    let tracking = &placement.tracking;
+    let of_order = |past: &&PastOrder| past.merchant_order_id == merchant_order_id;
+    let Some(past) = placement.merchant_orders.iter().find(of_order) else {
+        return tracking.clone();
+    };
+    let mut known: Vec<_> = parcels_of(tracking, merchant_order_id).cloned().collect();
+    let is_known = |parcel: &Parcel| parcel.tracking_number.as_deref() == Some(tracking_number);
+    if known.iter().any(is_known) {
+        return tracking.clone();
+    }
+    if known.is_empty() {
+        known.push(Parcel {
+            merchant_order_id: merchant_order_id.to_owned(),
+            product_ids: past.products.iter().map(|(product, _)| product.clone()).collect(),
+            carrier: None,
+            tracking_number: None,
+            tracking_url: None,
+            delivery_status: DeliveryStatus::InTransit,
+            obtained_at: None,
+        });
+    }
+    let mut unnumbered = known.iter_mut().filter(|parcel| parcel.tracking_number.is_none());
+    let (Some(parcel), None) = (unnumbered.next(), unnumbered.next()) else {
+        return tracking.clone();
+    };
+    parcel.tracking_number = Some(tracking_number.to_owned());
+    parcel.carrier = carrier.map(str::to_owned).or_else(|| parcel.carrier.take());
+    tracking.with(&known, &[], now)
+}
+
 fn seen(merchant_order_id: &str, parcel: &retailers::Parcel) -> Parcel {
     let retailers::Parcel { product_ids, carrier, tracking_number, tracking_url, delivery_status } =
         parcel.clone();
@@ -257,6 +298,29 @@ mod tests {
     fn known(parcels: &[Parcel], cancelled: &[&str]) -> Tracking {
         let cancelled = cancelled.iter().map(|id| (*id).to_owned()).collect();
         Tracking { parcels: parcels.to_vec(), cancelled, notes: vec![] }
+    }
+
+    #[test]
+    fn a_mail_gives_the_number_where_it_is_clear_of_which_parcel() {
+        use DeliveryStatus::InTransit;
+        let now = Timestamp::from_second(9).unwrap();
+        let learnt = |parcels: &[Parcel]| {
+            let placement = placement(&["1", "2"], known(parcels, &[]));
+            let tracking = learn_from_mail(&placement, "1", Some("UPS"), "1Z", now);
+            let numbers = tracking.parcels.iter().map(|parcel| parcel.tracking_number.clone());
+            (numbers.collect::<Vec<_>>(), tracking == placement.tracking)
+        };
+        let some = |number: &str| Some(number.to_owned());
+        assert_eq!(learnt(&[]), (vec![some("1Z")], false));
+        assert_eq!(learnt(&[parcel("1", None, InTransit)]), (vec![some("1Z")], false));
+        let other = parcel("2", None, InTransit);
+        assert_eq!(learnt(&[other]), (vec![None, some("1Z")], false));
+        let several = [parcel("1", None, InTransit), parcel("1", None, InTransit)];
+        assert_eq!(learnt(&several), (vec![None, None], true));
+        assert_eq!(learnt(&[parcel("1", Some("1Z"), InTransit)]), (vec![some("1Z")], true));
+        assert_eq!(learnt(&[parcel("1", Some("9"), InTransit)]), (vec![some("9")], true));
+        let foreign = placement(&["2"], Tracking::default());
+        assert_eq!(learn_from_mail(&foreign, "1", None, "1Z", now), Tracking::default());
     }
 
     #[test]

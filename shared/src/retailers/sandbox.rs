@@ -17,7 +17,8 @@ use url::Url;
 use self::wire::{Complaint, Meaning};
 use super::{
     AccountStatus, Cancelled, CartLine, Checkout, Connector, OrderState, PastOrder, PendingReturn,
-    RetailerCode, ReturnOrder, ReturnProgress, Review, StartedReturn, StepError, SubmitError,
+    RetailerCode, ReturnOrder, ReturnProgress, Review, SignIn, StartedReturn, StepError,
+    SubmitError,
 };
 use crate::{
     accounts::credentials::Login,
@@ -91,17 +92,25 @@ impl Connector for Sandbox {
         &self,
         login: &Login,
         retailer: RetailerCode,
-        now: Timestamp,
-    ) -> Result<Session, StepError> {
-        let totp = login.totp.as_ref().map(|secret| secret.code(now));
+    ) -> Result<SignIn<Session>, StepError> {
         let request = self.http.post(self.url(&["sign-in"])).json(&wire::SignIn {
             market: wire::market(retailer),
             email: login.email.as_str(),
             password: login.password.expose_secret(),
-            totp: totp.as_ref().map(ExposeSecret::expose_secret),
         });
-        let signed_in: wire::SignedIn = step(request).await?;
-        Ok(Session { token: signed_in.session })
+        Ok(signed_in(step(request).await?))
+    }
+
+    async fn answer(
+        &self,
+        visit: &SecretString,
+        code: &SecretString,
+    ) -> Result<SignIn<Session>, StepError> {
+        let request = self
+            .http
+            .post(self.url(&["sign-in", "code"]))
+            .json(&wire::Answer { challenge: visit.expose_secret(), code: code.expose_secret() });
+        Ok(signed_in(step(request).await?))
     }
 
     async fn account_status(&self, session: &Session) -> Result<AccountStatus, StepError> {
@@ -239,6 +248,13 @@ impl Connector for Sandbox {
 
     fn history_lag(&self) -> Duration {
         HISTORY_LAG
+    }
+}
+
+fn signed_in(answer: wire::SignedIn) -> SignIn<Session> {
+    match answer {
+        wire::SignedIn::In { session } => SignIn::In(Session { token: session }),
+        wire::SignedIn::Asked(challenge) => SignIn::Asks(challenge.into()),
     }
 }
 

@@ -52,14 +52,18 @@ impl AcceptOrder {
             if account.retailer.is_some_and(|other| other != retailer) {
                 return Err(ApiError::Refused(Refusal::new(Code::MismatchingRetailer)));
             }
-            return Ok(Buyer::of(&account, site));
+            return self.rested(&account, site);
         }
         if !wanted.addax
             && let Some(account) = self.choose(owner, retailer, wanted.bundled).await?
         {
-            return Ok(Buyer::of(&account, site));
+            return self.rested(&account, site);
         }
         match self.choose(&operator, retailer, wanted.bundled).await? {
+            // What is wrong with an account of the operator's is the operator's business.
+            Some(account) if account.paused((self.now)()).is_some() => {
+                Err(ApiError::Refused(Refusal::new(Code::ZmaTemporarilyOverloaded)))
+            }
             Some(account) => Ok(Buyer::of(&account, site)),
             None if wanted.addax => {
                 Err(ApiError::Refused(Refusal::new(Code::ZmaTemporarilyOverloaded)))
@@ -71,6 +75,15 @@ impl AcceptOrder {
         }
     }
 
+    /// The client's own account as the buyer, unless it is paused: the order would only fail at its turn, or lock the
+    /// account for good.
+    fn rested(&self, account: &ManagedAccount, site: Site) -> Result<Buyer, ApiError> {
+        match account.paused((self.now)()) {
+            Some(refusal) => Err(ApiError::Refused(refusal)),
+            None => Ok(Buyer::of(account, site)),
+        }
+    }
+
     async fn choose(
         &self,
         whose: &Owner,
@@ -78,20 +91,20 @@ impl AcceptOrder {
         bundled: bool,
     ) -> Result<Option<ManagedAccount>, ApiError> {
         let accounts = self.accounts.list(whose).await?;
+        let now = (self.now)();
         if bundled {
-            // Always the same, since only orders of one account are bought together.
-            return Ok(accounts::oldest(&accounts, retailer).cloned());
+            // Always the same while it can, since only orders of one account are bought together.
+            return Ok(accounts::oldest(&accounts, retailer, now).cloned());
         }
         if let [] | [_] = accounts.as_slice() {
             // Nothing to choose from, so it does not matter which is free.
-            return Ok(accounts::choose(&accounts, retailer, |_| false).cloned());
+            return Ok(accounts::choose(&accounts, retailer, now, |_| false).cloned());
         }
         let refs: Vec<_> = accounts.iter().flat_map(ManagedAccount::refs).collect();
-        let now = (self.now)();
         let busy: HashSet<_> = self.leases.holders(&refs, now).await?.into_keys().collect();
         let is_busy =
             |account: &ManagedAccount| account.refs().iter().any(|one| busy.contains(one));
-        let Some(chosen) = accounts::choose(&accounts, retailer, is_busy) else {
+        let Some(chosen) = accounts::choose(&accounts, retailer, now, is_busy) else {
             return Ok(None);
         };
         self.accounts.mark_used(chosen, now).await?;

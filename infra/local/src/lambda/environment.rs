@@ -334,6 +334,8 @@ fn command(
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_ENDPOINT_URL", &surroundings.aws_url)
         .env("AWS_ENDPOINT_URL_DYNAMODB", &surroundings.dynamodb_url)
+        .env("AWS_ENDPOINT_URL_SES", &surroundings.ses_url)
+        .env("AWS_ENDPOINT_URL_SESV2", &surroundings.ses_url)
         .envs(&function.environment)
         .current_dir(&surroundings.binaries)
         .stdout(Stdio::piped())

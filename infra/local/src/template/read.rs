@@ -3,7 +3,10 @@
 use super::{Resource, TemplateError, type_of};
 use crate::{
     intrinsics,
-    model::{Authorizer, Events, Function, HttpApi, Key, Queue, QueueSource, Route, Schedule},
+    model::{
+        Authorizer, Events, Function, HttpApi, Key, Queue, QueueSource, ReceiptAction, ReceiptRule,
+        Route, Schedule,
+    },
     schedules,
 };
 use serde_json::{Map, Value, json};
@@ -177,4 +180,53 @@ pub(super) fn key(resource: &Resource<'_>) -> Result<Key, TemplateError> {
         }
     }
     Ok(Key { logical_id: resource.id.clone(), definition: Value::Object(definition) })
+}
+
+/// The queue that is told of events that failed for good.
+pub(super) fn failures(invocations: &Resource<'_>) -> Result<Option<String>, TemplateError> {
+    let Some(destination) = invocations.pointer("/DestinationConfig/OnFailure")? else {
+        return Ok(None);
+    };
+    let text = |name: &str| destination.get(name).and_then(Value::as_str);
+    match (text("Type"), text("Destination")) {
+        (Some("SQS"), Some(arn)) => Ok(Some(arn.to_owned())),
+        _ => Err(invocations.problem("DestinationConfig", "must be an SQS queue locally")),
+    }
+}
+
+/// A receipt rule; none if it is switched off.
+pub(super) fn receipt_rule(resource: &Resource<'_>) -> Result<Option<ReceiptRule>, TemplateError> {
+    let rule = resource.part("Rule", Value::Object(resource.object("Rule")?));
+    if rule.value("Enabled")? != Some(json!(true)) {
+        return Ok(None);
+    }
+    let recipients = rule.value("Recipients")?.unwrap_or_default();
+    let recipients = recipients.as_array().cloned().unwrap_or_default();
+    let actions = rule.value("Actions")?.unwrap_or_default();
+    let actions = actions.as_array().cloned().unwrap_or_default();
+    let actions: Result<Vec<_>, _> =
+        actions.iter().map(|action| receipt_action(&rule, action)).collect();
+    Ok(Some(ReceiptRule {
+        recipients: recipients.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        scans: rule.value("ScanEnabled")? == Some(json!(true)),
+        actions: actions?,
+    }))
+}
+
+fn receipt_action(rule: &Resource<'_>, action: &Value) -> Result<ReceiptAction, TemplateError> {
+    let text = |pointer: &str| action.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    if let Some(bucket) = text("/S3Action/BucketName") {
+        let prefix = text("/S3Action/ObjectKeyPrefix").unwrap_or_default();
+        return Ok(ReceiptAction::Store { bucket, prefix });
+    }
+    let kind = text("/LambdaAction/InvocationType");
+    let function_arn = text("/LambdaAction/FunctionArn").filter(|_| {
+        // What is left out is `Event`.
+        kind.is_none_or(|kind| kind == "Event")
+    });
+    function_arn.map(|function_arn| ReceiptAction::Invoke { function_arn }).ok_or_else(|| {
+        let problem = "has one that the local stack does not know: it knows S3Action, and \
+                       LambdaAction of the type Event";
+        rule.problem("Actions", problem)
+    })
 }

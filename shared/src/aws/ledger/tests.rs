@@ -1,20 +1,12 @@
 //! Ledger and refunds against a real `DynamoDB` API.
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::{
-    config::{Credentials, SharedCredentialsProvider},
-    types::{
-        AttributeDefinition, BillingMode, ConditionCheck, KeySchemaElement, KeyType,
-        ScalarAttributeType,
-    },
-};
+use aws_sdk_dynamodb::types::ConditionCheck;
 use futures::future::join_all;
-use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
-    aws::refunds::Refunds,
+    aws::{emulator, refunds::Refunds},
     id::ClientId,
     ledger::{Amount, audit},
     refunds::{Decision, NothingPaid, Refund, RefundReason, RefundState, Wish},
@@ -32,19 +24,9 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
-        let credentials = Credentials::new("a", "s", None, None, "test");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url(url)
-            .build();
+        let config = emulator::config().await;
         let ledger = Ledger::new(&config, TABLE.to_owned());
-        create_table(&ledger.db).await;
+        emulator::create_table(&ledger.db, TABLE, &[]).await;
         let client = ClientId::new(Uuid::new_v4());
         let refunds = Refunds::new(&config, TABLE.to_owned());
         Self { ledger, refunds, owner: Owner { client, mode: Mode::Test } }
@@ -87,26 +69,6 @@ impl World {
         let books = self.ledger.books(&self.owner).await.unwrap();
         assert_eq!(audit(&books), Vec::<String>::new());
     }
-}
-
-async fn create_table(db: &Client) {
-    let attribute = |name| {
-        let attribute = AttributeDefinition::builder().attribute_name(name);
-        attribute.attribute_type(ScalarAttributeType::S).build().unwrap()
-    };
-    let key = |name, kind| {
-        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()
-    };
-    db.create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("pk"))
-        .attribute_definitions(attribute("sk"))
-        .key_schema(key("pk", KeyType::Hash))
-        .key_schema(key("sk", KeyType::Range))
-        .send()
-        .await
-        .unwrap();
 }
 
 fn id() -> PostingId {

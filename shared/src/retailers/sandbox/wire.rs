@@ -18,7 +18,8 @@ use crate::{
         shipping::ShippingOption,
         variants::{self, Variant},
     },
-    retailers::{self, AccountStatus, CartLine, OrderProgress, PastOrder, RetailerCode},
+    retailers::{self, AccountStatus, CartLine, OrderProgress, PastOrder, Question, RetailerCode},
+    sign_in::VerificationPage,
 };
 
 /// The shop says no, and what belongs to it.
@@ -105,8 +106,6 @@ pub(super) enum Word {
 pub(super) enum OwnWord {
     UnknownAccount,
     WrongPassword,
-    TotpRequired,
-    WrongTotp,
     SessionExpired,
     CartEmpty,
     CartDiffers,
@@ -135,9 +134,6 @@ impl Word {
             Self::Own(OwnWord::UnknownAccount | OwnWord::WrongPassword) => {
                 Meaning::Refusal(Code::InvalidLoginCredentials)
             }
-            Self::Own(OwnWord::TotpRequired | OwnWord::WrongTotp) => {
-                Meaning::Refusal(Code::AccountLoginFailed)
-            }
             Self::Own(
                 OwnWord::SessionExpired
                 | OwnWord::CartEmpty
@@ -161,8 +157,6 @@ impl Word {
 pub(super) struct SignIn<'a> {
     pub(super) email: &'a str,
     pub(super) password: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) totp: Option<&'a str>,
     pub(super) market: &'static str,
 }
 
@@ -179,9 +173,54 @@ pub(super) const fn market(retailer: RetailerCode) -> &'static str {
     }
 }
 
+/// Holds a code: no `Debug`, and gone as soon as it is sent.
+#[derive(Serialize)]
+pub(super) struct Answer<'a> {
+    pub(super) challenge: &'a str,
+    pub(super) code: &'a str,
+}
+
+/// What became of signing in.
 #[derive(Deserialize)]
-pub(super) struct SignedIn {
-    pub(super) session: SecretString,
+#[serde(untagged)]
+pub(super) enum SignedIn {
+    In { session: SecretString },
+    Asked(Challenge),
+}
+
+#[derive(Deserialize)]
+pub(super) struct Challenge {
+    #[serde(rename = "challenge")]
+    token: SecretString,
+    factor: Factor,
+    wrong_code: bool,
+    shop_time_ms: i64,
+    enter_code_at: String,
+    page: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Factor {
+    Totp,
+    Mail,
+}
+
+impl From<Challenge> for Question {
+    fn from(asked: Challenge) -> Self {
+        let factor = match asked.factor {
+            Factor::Totp => retailers::Factor::Totp {
+                time: Timestamp::from_millisecond(asked.shop_time_ms).ok(),
+            },
+            Factor::Mail => retailers::Factor::Mail(VerificationPage {
+                verification_url: asked.enter_code_at,
+                text: asked.text,
+                current_url: asked.page,
+            }),
+        };
+        Self { factor, visit: asked.token, again: asked.wrong_code }
+    }
 }
 
 #[derive(Deserialize)]
@@ -754,8 +793,6 @@ mod tests {
         let cases = [
             ("unknown_account", Meaning::Refusal(Code::InvalidLoginCredentials)),
             ("wrong_password", Meaning::Refusal(Code::InvalidLoginCredentials)),
-            ("totp_required", Meaning::Refusal(Code::AccountLoginFailed)),
-            ("wrong_totp", Meaning::Refusal(Code::AccountLoginFailed)),
             ("session_expired", Meaning::VisitLost),
             ("cart_empty", Meaning::VisitLost),
             ("cart_differs", Meaning::VisitLost),
