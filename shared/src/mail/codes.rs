@@ -60,7 +60,7 @@ pub fn code(sender: Sender, mail: &Mail) -> Result<SecretString, NoCode> {
     if !mails_codes(sender, mail) || !patterns.subject.is_match(&mail.subject) {
         return Err(NoCode::NotASignIn);
     }
-    let texts: Vec<&str> = searched(mail);
+    let texts = mail.searched(MAX_TEXT_BYTES);
     let found: BTreeSet<(&str, &str)> =
         texts.iter().flat_map(|text| patterns.codes(text)).collect();
     if texts.iter().any(|text| words.speak_of_another_purpose(text))
@@ -86,21 +86,6 @@ fn mails_codes(sender: Sender, mail: &Mail) -> bool {
     };
     let from = mail.from.first().and_then(|from| from.split_once('@'));
     from.is_some_and(|(mailbox, _)| mailboxes.contains(&mailbox))
-}
-
-/// The subject and the texts, up to the limit.
-fn searched(mail: &Mail) -> Vec<&str> {
-    let mut left = MAX_TEXT_BYTES;
-    let mut texts = Vec::new();
-    for text in [&mail.subject].into_iter().chain(&mail.texts) {
-        let mut end = left.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        texts.push(text.get(..end).unwrap_or_default());
-        left -= end;
-    }
-    texts
 }
 
 /// The patterns of one shop, ready to search with.

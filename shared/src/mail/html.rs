@@ -1,6 +1,11 @@
 //! What a reader sees of a part in HTML: its visible text, and where its links lead.
 
-use html5gum::{HtmlString, StartTag, Token, Tokenizer};
+use std::convert::Infallible;
+
+use html5gum::{
+    Span, Tokenizer,
+    emitters::callback::{CallbackEmitter, CallbackEvent},
+};
 
 /// A part in HTML, read.
 pub struct Page {
@@ -12,6 +17,8 @@ pub struct Page {
 
 /// More open elements than any mail has. What stands deeper does not show.
 const MAX_DEPTH: usize = 128;
+/// So many are open only if they are never closed. The count is lost, and nothing shows from there on.
+const MAX_OPEN: usize = 192;
 
 /// Elements without an end tag.
 const VOID: [&[u8]; 13] = [
@@ -63,82 +70,153 @@ const HIDING: [&str; 14] = [
     "clip:rect(0",
 ];
 
+/// Attributes that say where a link leads or that something does not show.
+const READ: [&[u8]; 5] = [b"href", b"style", b"hidden", b"aria-hidden", b"size"];
+
 /// Reads `html`. Any text is HTML.
 pub fn read(html: &str) -> Page {
-    let mut reader =
-        Reader { page: Page { text: String::new(), links: Vec::new() }, open: Vec::new() };
-    for token in Tokenizer::new(html) {
-        let Ok(token) = token;
-        match token {
-            Token::StartTag(tag) => reader.start(&tag),
-            Token::EndTag(tag) => reader.end(&tag.name),
-            Token::String(text) => reader.text(&String::from_utf8_lossy(&text)),
-            Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
-        }
-    }
+    let mut reader = Reader {
+        page: Page { text: String::new(), links: Vec::new() },
+        open: Vec::new(),
+        tag: Tag { name: Vec::new(), attributes: Vec::new(), is_read: false },
+        is_lost: false,
+    };
+    let callback = |event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
+        reader.see(&event);
+        None
+    };
+    // The reader sees each piece where it stands, without a copy.
+    let Ok(()) = Tokenizer::new_with_emitter(html, CallbackEmitter::new(callback)).finish();
     reader.page
 }
 
 struct Reader {
     page: Page,
     open: Vec<Open>,
+    tag: Tag,
+    /// More elements are open than are counted.
+    is_lost: bool,
+}
+
+/// A start tag, as far as it was read.
+struct Tag {
+    name: Vec<u8>,
+    /// Those of [`READ`], each as it first stands.
+    attributes: Vec<(&'static [u8], Vec<u8>)>,
+    /// What comes next is the value of the last attribute.
+    is_read: bool,
 }
 
 /// An element whose end tag was not seen yet.
 struct Open {
     name: Vec<u8>,
+    /// The first bytes of its name, so that an end tag that fits nothing is soon done with.
+    key: u64,
     /// It stands in a line.
     is_inline: bool,
     /// It, or one that it stands in, does not show.
     is_hidden: bool,
 }
 
-impl Reader {
-    fn start(&mut self, tag: &StartTag<()>) {
-        let name = tag.name.as_slice();
-        if (name == b"a" || name == b"area")
-            && let Some(link) = attribute(tag, b"href")
+impl Tag {
+    fn open(&mut self, name: &[u8]) {
+        self.name.clear();
+        self.name.extend_from_slice(name);
+        self.attributes.clear();
+    }
+
+    /// As in a browser, the first of a name counts.
+    fn attribute(&mut self, name: &[u8]) {
+        let read = READ.into_iter().find(|read| *read == name && self.value(read).is_none());
+        self.is_read = read.is_some();
+        self.attributes.extend(read.map(|read| (read, Vec::new())));
+    }
+
+    fn push(&mut self, value: &[u8]) {
+        if self.is_read
+            && let Some((_, read)) = self.attributes.last_mut()
         {
-            self.page.links.push(link.trim().to_owned());
+            read.extend_from_slice(value);
         }
-        if name == b"br" {
-            self.page.text.push('\n');
-        } else if !is_one_of(name, &INLINE) {
-            self.block();
+    }
+
+    fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        let (_, value) = self.attributes.iter().find(|(read, _)| *read == name)?;
+        Some(value)
+    }
+}
+
+impl Reader {
+    fn see(&mut self, event: &CallbackEvent<'_>) {
+        match event {
+            CallbackEvent::OpenStartTag { name } => self.tag.open(name),
+            CallbackEvent::AttributeName { name } => self.tag.attribute(name),
+            CallbackEvent::AttributeValue { value } => self.tag.push(value),
+            CallbackEvent::CloseStartTag { .. } => self.start(),
+            CallbackEvent::EndTag { name } => self.end(name),
+            CallbackEvent::String { value } => self.text(&String::from_utf8_lossy(value)),
+            CallbackEvent::Comment { .. }
+            | CallbackEvent::Doctype { .. }
+            | CallbackEvent::Error(_) => {}
         }
-        if is_one_of(name, &VOID) {
+    }
+
+    /// The start tag was read.
+    fn start(&mut self) {
+        let name = self.tag.name.as_slice();
+        if (name == b"a" || name == b"area")
+            && let Some(link) = self.tag.value(b"href")
+        {
+            self.page.links.push(String::from_utf8_lossy(link).trim().to_owned());
+        }
+        if self.is_lost {
             return;
         }
-        let is_hidden = self.is_hidden() || self.open.len() >= MAX_DEPTH || hides(tag);
-        // Beyond the limit an end tag may close the wrong element, and all of it is hidden.
-        if self.open.len() < MAX_DEPTH * 2 {
-            let is_inline = is_one_of(name, &INLINE);
-            self.open.push(Open { name: name.to_vec(), is_inline, is_hidden });
+        let is_inline = is_one_of(name, &INLINE);
+        let is_void = is_one_of(name, &VOID);
+        if name == b"br" {
+            self.page.text.push('\n');
+        } else if !is_inline {
+            self.block();
         }
+        if is_void {
+            return;
+        }
+        if self.open.len() >= MAX_OPEN {
+            self.is_lost = true;
+            return;
+        }
+        let is_hidden = self.is_hidden() || self.open.len() >= MAX_DEPTH || hides(&self.tag);
+        let name = self.tag.name.clone();
+        self.open.push(Open { key: key(&name), name, is_inline, is_hidden });
     }
 
     /// Closes the innermost element of this name, and what was left open in it. As in a browser, the end of an element
     /// that stands in a line closes nothing beyond the block it stands in.
-    fn end(&mut self, name: &HtmlString) {
-        let name = name.as_slice();
+    fn end(&mut self, name: &[u8]) {
+        if self.is_lost {
+            return;
+        }
         let is_inline = is_one_of(name, &INLINE);
         if !is_inline {
             self.block();
         }
+        let key = key(name);
+        let is_it = |open: &Open| open.key == key && open.name == name;
         let mut inside = self.open.iter().rev();
-        let position = inside.position(|open| open.name == name || (is_inline && !open.is_inline));
+        let position = inside.position(|open| is_it(open) || (is_inline && !open.is_inline));
         let Some(index) = position.and_then(|position| self.open.len().checked_sub(position + 1))
         else {
             return;
         };
-        if self.open.get(index).is_some_and(|open| open.name == name) {
+        if self.open.get(index).is_some_and(is_it) {
             self.open.truncate(index);
         }
     }
 
     fn text(&mut self, text: &str) {
         if !self.is_hidden() {
-            self.page.text.push_str(&text.replace(['\r', '\n'], " "));
+            self.page.text.extend(text.chars().map(|c| if "\r\n".contains(c) { ' ' } else { c }));
         }
     }
 
@@ -149,7 +227,7 @@ impl Reader {
     }
 
     fn is_hidden(&self) -> bool {
-        self.open.last().is_some_and(|open| open.is_hidden)
+        self.is_lost || self.open.last().is_some_and(|open| open.is_hidden)
     }
 }
 
@@ -157,25 +235,27 @@ fn is_one_of(name: &[u8], names: &[&[u8]]) -> bool {
     names.contains(&name)
 }
 
-fn attribute(tag: &StartTag<()>, name: &[u8]) -> Option<String> {
-    let value = tag.attributes.get(name)?;
-    Some(String::from_utf8_lossy(value).into_owned())
+/// The first bytes of a name.
+fn key(name: &[u8]) -> u64 {
+    name.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
 }
 
-fn hides(tag: &StartTag<()>) -> bool {
-    let style = attribute(tag, b"style").unwrap_or_default().to_lowercase();
-    let style: String = without_comments(&style).chars().filter(|c| !c.is_whitespace()).collect();
+fn hides(tag: &Tag) -> bool {
+    is_one_of(&tag.name, &SILENT)
+        || tag.value(b"style").is_some_and(|style| hides_by_style(&String::from_utf8_lossy(style)))
+        || tag.value(b"hidden").is_some()
+        || tag.value(b"aria-hidden") == Some(b"true")
+        || (tag.name == b"font" && tag.value(b"size") == Some(b"0"))
+}
+
+fn hides_by_style(style: &str) -> bool {
+    let style = without_comments(&style.to_lowercase());
+    let style: String = style.chars().filter(|c| !c.is_whitespace()).collect();
     // `opacity:0.9` and `max-width:0` differ by what follows.
-    let hidden = style.split(';').any(|rule| {
+    style.split(';').any(|rule| {
         let rule = rule.trim_end_matches("!important");
         HIDING.iter().any(|hiding| rule == *hiding || is_nothing(rule, hiding))
-    });
-    hidden
-        || is_one_of(&tag.name, &SILENT)
-        || attribute(tag, b"hidden").is_some()
-        || attribute(tag, b"aria-hidden").is_some_and(|value| value == "true")
-        || (tag.name.as_slice() == b"font"
-            && attribute(tag, b"size").is_some_and(|size| size == "0"))
+    })
 }
 
 /// Whether `rule` is `hiding` with a unit, or goes on as only a hiding one does.
@@ -270,5 +350,14 @@ mod tests {
         assert_eq!(text(&deep), "");
         let deep = format!("{}X", "<b></i>".repeat(100_000));
         assert_eq!(text(&deep), "");
+        let deep = format!("<p>a</p>{}</section>X", "<section>".repeat(191));
+        assert_eq!(text(&deep), "a");
+    }
+
+    #[test]
+    fn what_is_hidden_stays_so_where_too_much_is_open() {
+        let (divs, ends) = ("<div>".repeat(300), "</div>".repeat(299));
+        let hidden = format!("<div style='display:none'>{divs}{ends}X");
+        assert_eq!(text(&hidden), "");
     }
 }

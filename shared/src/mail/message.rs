@@ -36,6 +36,22 @@ pub struct Mail {
     pub repeats_a_header: bool,
 }
 
+impl Mail {
+    /// The subject and the texts, up to so many bytes in all.
+    pub(super) fn searched(&self, mut bytes: usize) -> Vec<&str> {
+        let mut texts = Vec::new();
+        for text in [&self.subject].into_iter().chain(&self.texts) {
+            let mut end = bytes.min(text.len());
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            texts.push(text.get(..end).unwrap_or_default());
+            bytes -= end;
+        }
+        texts
+    }
+}
+
 impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mail").finish_non_exhaustive()
@@ -333,25 +349,62 @@ fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> impl Iterator<Item = &'a [u8]> 
 /// one empty line for many. What turns the direction of writing makes digits read otherwise than they stand, so it stays
 /// as a sign that belongs to no word.
 fn visible(text: &str) -> String {
-    let text = text.replace("\r\n", "\n");
-    let mut seen = String::with_capacity(text.len());
-    for line in text.split(['\n', '\r', '\u{2028}', '\u{2029}', '\u{b}', '\u{c}', '\u{85}']) {
-        let line = one_line(line);
-        if !line.is_empty() || !seen.ends_with("\n\n") {
-            seen.push_str(&line);
-            seen.push('\n');
+    let mut line = Line { text: String::with_capacity(text.len()), is_apart: false, ends: 0 };
+    let mut last = ' ';
+    for c in text.chars() {
+        match c {
+            '\n' if last == '\r' => {}
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{b}' | '\u{c}' | '\u{85}' => line.ends += 1,
+            c => line.push(c),
         }
+        last = c;
     }
-    seen.trim().to_owned()
+    line.text
 }
 
 fn one_line(text: &str) -> String {
-    let seen: String = text.chars().filter_map(seen).collect();
-    seen.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = Line { text: String::with_capacity(text.len()), is_apart: false, ends: 0 };
+    text.chars().for_each(|c| line.push(c));
+    line.text
+}
+
+/// The line that is being read, at the end of the text before it.
+struct Line {
+    text: String,
+    /// A space stands before what comes next.
+    is_apart: bool,
+    /// Ends of lines before what comes next.
+    ends: usize,
+}
+
+impl Line {
+    fn push(&mut self, c: char) {
+        match seen(c) {
+            None => {}
+            Some(c) if c.is_whitespace() => self.is_apart = true,
+            Some(c) => {
+                self.part();
+                self.text.push(c);
+            }
+        }
+    }
+
+    fn part(&mut self) {
+        let between = match self.ends {
+            _ if self.text.is_empty() => "",
+            0 if self.is_apart => " ",
+            0 => "",
+            1 => "\n",
+            _ => "\n\n",
+        };
+        self.text.push_str(between);
+        (self.is_apart, self.ends) = (false, 0);
+    }
 }
 
 fn seen(c: char) -> Option<char> {
     match c {
+        ' '..='~' => Some(c),
         '\u{ad}'
         | '\u{34f}'
         | '\u{61c}'

@@ -20,6 +20,9 @@ pub struct Shipment {
     pub tracking_number: Option<String>,
 }
 
+/// How far a mail is searched, in bytes of its texts. What it is about stands above what it advertises.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
 /// How subjects of mails about a shipment begin. A delivery that is done or late is not news of a number.
 const SUBJECTS: &str = r"^(?:(?:amazon|walmart|costco|aliexpress)(?:\.[a-z.]+)?[ :-]+)?(?:shipped\b|dispatched\b|on the way\b|arriving\b|your (?:sandbox |(?:amazon|walmart|costco|aliexpress)(?:\.[a-z.]+)? )?(?:order|package|item|shipment)s?\b.*\b(?:has|have|was|were|is|are) (?:been )?(?:shipped|dispatched|on its way|on the way|out for delivery)|order [0-9]{16}: order shipped|order .*\b(?:has|was|is) (?:been )?(?:shipped|dispatched)|enviado\b|(?:tu|su|o seu|seu) (?:pedido|paquete|pacote)\b.*(?:enviado|en camino|a caminho)|versandt\b|versandbestätigung|(?:deine|ihre) (?:bestellung|sendung)\b.*(?:versandt|verschickt|unterwegs)|expédié|votre (?:commande|colis)\b.*(?:expédié|en route|en chemin)|spedito\b|il tuo (?:ordine|pacco)\b.*(?:spedito|in arrivo)|発送|.*(?:発送(?:のお知らせ|されました|済み))|verzonden\b|(?:je|uw) (?:bestelling|pakket)\b.*(?:verzonden|onderweg))";
 
@@ -109,9 +112,8 @@ fn regex(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).case_insensitive(true).multi_line(false).build().ok()
 }
 
-/// The orders' ids of a sender. There are few senders and fewer such mails, so each one compiles its pattern.
-fn ids(sender: Sender, text: &str) -> Vec<String> {
-    let Some(pattern) = order_ids(sender).and_then(regex) else { return Vec::new() };
+/// The orders' ids in `text`.
+fn ids(pattern: &Regex, text: &str) -> Vec<String> {
     let found = pattern.captures_iter(text);
     found
         .filter_map(|found| found.get(1).or_else(|| found.get(0)))
@@ -126,8 +128,10 @@ pub fn shipment(sender: Sender, mail: &Mail) -> Option<Shipment> {
     if !patterns.subject.is_match(&mail.subject) {
         return None;
     }
-    let texts: Vec<&String> = [&mail.subject].into_iter().chain(&mail.texts).collect();
-    let orders: BTreeSet<String> = texts.iter().flat_map(|text| ids(sender, text)).collect();
+    // There are few senders and fewer such mails, so each one compiles its pattern.
+    let pattern = order_ids(sender).and_then(regex)?;
+    let texts = mail.searched(MAX_TEXT_BYTES);
+    let orders: BTreeSet<String> = texts.iter().flat_map(|text| ids(&pattern, text)).collect();
     if orders.is_empty() {
         return None;
     }
