@@ -2,19 +2,14 @@
 //!
 //! It says nothing about who may sign for whom; `mail::authenticity` decides that.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use mail_auth::{
     AuthenticatedMessage, DkimResult, DnsError, Error, MessageAuthenticator,
-    common::crypto::Algorithm,
-    hickory_resolver::{
-        config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts},
-        proto::op::ResponseCode,
-        system_conf::read_system_conf,
-    },
+    common::crypto::Algorithm, hickory_resolver::proto::op::ResponseCode,
 };
 
-use crate::{error::BoxError, mail::authenticity::Signature};
+use crate::{dns, error::BoxError, mail::authenticity::Signature};
 
 /// Checks signatures.
 pub struct Verifier(MessageAuthenticator);
@@ -27,22 +22,13 @@ pub struct Unanswered {
     pub domain: String,
 }
 
-/// One question, two tries: a function that waits for longer is better started anew.
-const TIMEOUT: Duration = Duration::from_secs(3);
-const ATTEMPTS: usize = 2;
-
 /// Signatures that are looked at. A retailer's mail has two, and forwarding adds one.
 const MAX_SIGNATURES: usize = 8;
 
 impl Verifier {
     /// With the system's resolver, or with one DNS server. Call it inside of the async runtime.
-    pub fn new(dns: Option<SocketAddr>) -> Result<Self, BoxError> {
-        let (config, mut options) = match dns {
-            Some(server) => (only(server), ResolverOpts::default()),
-            None => read_system_conf()?,
-        };
-        options.timeout = TIMEOUT;
-        options.attempts = ATTEMPTS;
+    pub fn new(server: Option<SocketAddr>) -> Result<Self, BoxError> {
+        let (config, options) = dns::settings(server)?;
         Ok(Self(MessageAuthenticator::new(config, options)?))
     }
 
@@ -107,15 +93,6 @@ fn is_temporary(result: &DkimResult) -> bool {
         | DkimResult::PermError(_)
         | DkimResult::None => false,
     }
-}
-
-fn only(server: SocketAddr) -> ResolverConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = server.port();
-        connection
-    });
-    let server = NameServerConfig::new(server.ip(), true, connections.into());
-    ResolverConfig::from_parts(None, Vec::new(), vec![server])
 }
 
 fn lower(names: &[String]) -> Vec<String> {

@@ -31,6 +31,7 @@ pub mod sign_in;
 pub mod webhooks;
 
 pub mod dkim;
+mod dns;
 pub mod http;
 pub mod sqs;
 pub mod telemetry;
