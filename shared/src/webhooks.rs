@@ -1,5 +1,7 @@
 //! Webhooks: who is told what, and when a delivery is tried again.
 
+pub mod address;
+
 use std::time::Duration;
 
 use deserr::Deserr;
