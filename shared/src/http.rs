@@ -5,6 +5,7 @@
 
 pub mod client;
 mod dialect;
+pub mod outbound;
 
 use std::{collections::HashMap, future::Future, str::FromStr, time::Instant};
 
