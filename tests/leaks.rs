@@ -62,8 +62,13 @@ fn no_queue_holds_a_secret() {
 #[test]
 fn canaries_are_recognised() {
     let card_code = format!(r#"{{"security_code":"{}"}}"#, canaries::CARD_CODE);
-    let samples =
-        [canaries::password(), canaries::totp_secret(), STACK.client_token.clone(), card_code];
+    let samples = [
+        canaries::password(),
+        canaries::totp_secret(),
+        STACK.client_token.clone(),
+        "zn_whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".to_owned(),
+        card_code,
+    ];
     for sample in samples {
         assert_eq!(canaries::find(&format!("before {sample} after")).len(), 1);
         for before in ["", "b", "bb"] {

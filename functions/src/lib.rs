@@ -25,6 +25,17 @@
 //! | `PUT` the same`/{short_id}` | `managed_accounts/update` |
 //! | `DELETE` the same`/{short_id}` | `managed_accounts/delete` |
 //! | `GET` the same`/{short_id}/mails` | `managed_accounts/mails` |
+//! | `GET /webhooks/endpoint` | `webhooks/get_endpoint` |
+//! | `PUT` the same | `webhooks/set_endpoint` |
+//! | `DELETE` the same | `webhooks/delete_endpoint` |
+//! | `POST` the same`/rotate` | `webhooks/rotate_secret` |
+//! | `GET /v1/webhooks/deliveries` | `webhooks/list_deliveries` |
+//! | `POST` the same`/replay` | `webhooks/replay_deliveries` |
+//! | `GET /v1/webhooks/deliveries/{delivery_id}` | `webhooks/get_delivery` |
+//! | `POST` the same`/replay` | `webhooks/replay_delivery` |
+//! | `POST /v1/webhooks/test` | `webhooks/send_test` |
+//! | `GET /v1/webhooks/endpoints` | `webhooks/list_endpoints` |
+//! | `POST` the same`/{endpoint_id}/enable` | `webhooks/enable_endpoint` |
 //! | queue `jobs.fifo` | `jobs/account` |
 //! | its dead-letter queue | `jobs/end_dead_order` |
 //! | queue `webhooks` | `jobs/deliver_webhook` |
@@ -51,3 +62,4 @@ pub mod retailers;
 pub mod returns;
 pub mod sandbox;
 pub mod sweep;
+pub mod webhooks;

@@ -2,7 +2,10 @@
 //!
 //! A message too many does no harm: workers and senders look at the item first.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -17,7 +20,7 @@ use spelter::{
         keys::{BundleKey, Due},
         orders::Orders,
         outbox::Outbox,
-        queue::{JobMessage, Jobs, WebhookMessage, Webhooks},
+        queue::{JobMessage, Jobs, Webhooks},
     },
     cancellations, clock,
     error::{BoxError, chain},
@@ -68,14 +71,16 @@ pub struct Swept {
     pub cancellations: usize,
     /// Returns that got another message.
     pub returns: usize,
-    /// Deliveries that got another message.
-    pub deliveries: usize,
+    /// Receivers of webhooks that something waits for.
+    pub lanes: usize,
     /// What could not be done; the next sweep finds it again.
     pub failed: usize,
 }
 
 /// Of each part of the index; the rest waits a minute.
 const AT_ONCE: i32 = 250;
+/// Of one receiver's webhooks: more would only wait in the queue, and the next sweep finds them again.
+const HINTS_AT_ONCE: usize = 25;
 /// Messages of one order are at most so far apart.
 const LONGEST_WAIT: Duration = Duration::from_hours(6);
 /// Messages of one order are at least so far apart; the wait doubles each time, since most often nothing was lost
@@ -87,13 +92,21 @@ impl Sweep {
     pub async fn run(&self, now: Timestamp) -> Result<Swept, BoxError> {
         let started = Instant::now();
         let mut swept = Swept::default();
-        for due in self.outbox.due(now, AT_ONCE).await? {
-            match (self.see_to(&due, now).await, due) {
+        let mut hinted = HashMap::<_, usize>::new();
+        for (due, since) in self.outbox.due(now, AT_ONCE).await? {
+            if let Due::Lane(owner, lane) = &due {
+                let hints = hinted.entry(lane.group(owner)).or_default();
+                *hints += 1;
+                if *hints > HINTS_AT_ONCE {
+                    continue;
+                }
+            }
+            match (self.see_to(&due, since, now).await, due) {
                 (Ok(()), Due::Order(..)) => swept.orders += 1,
                 (Ok(()), Due::Bundle(..)) => swept.bundles += 1,
                 (Ok(()), Due::Cancellation(..)) => swept.cancellations += 1,
                 (Ok(()), Due::Return(..)) => swept.returns += 1,
-                (Ok(()), Due::Delivery(..)) => swept.deliveries += 1,
+                (Ok(()), Due::Lane(..)) => swept.lanes += 1,
                 // A worker was faster, so nothing was lost.
                 (Err(AwsError::Conflict), _) => {}
                 (Err(error), _) => {
@@ -102,7 +115,7 @@ impl Sweep {
                 }
             }
         }
-        let Swept { orders, bundles, cancellations, returns, deliveries, failed } = swept;
+        let Swept { orders, bundles, cancellations, returns, lanes, failed } = swept;
         tracing::info!(
             duration_ms = millis_since(started),
             aws.calls = calls::take(),
@@ -110,14 +123,15 @@ impl Sweep {
             bundles,
             cancellations,
             returns,
-            deliveries,
+            lanes,
             failed,
             "swept what was due at {now}"
         );
         Ok(swept)
     }
 
-    async fn see_to(&self, due: &Due, now: Timestamp) -> Result<(), AwsError> {
+    /// Sees to what is due since `since`.
+    async fn see_to(&self, due: &Due, since: Timestamp, now: Timestamp) -> Result<(), AwsError> {
         match due {
             Due::Order(owner, id) => match self.orders.get(owner, id).await? {
                 Some(order) if order.status.is_final() => self.follow(order, now).await,
@@ -129,14 +143,7 @@ impl Sweep {
                 self.resend_after_sale(&self.cancellations, owner, id, now).await
             }
             Due::Return(owner, id) => self.resend_after_sale(&self.returns, owner, id, now).await,
-            Due::Delivery(owner, request, delivery) => {
-                let message = WebhookMessage::Deliver {
-                    owner: owner.clone(),
-                    request: request.clone(),
-                    delivery: delivery.clone(),
-                };
-                self.webhooks.send(&message, Duration::ZERO).await
-            }
+            Due::Lane(owner, lane) => self.webhooks.deliver_due(owner, lane, since, now).await,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     fields::{self, Faults, FieldError, Unfit},
     id::{Id, OrderId, Requested},
     orders::{Placement, Status, request::bounded_key},
-    webhooks::{EventKind, Subscription, Target, Webhooks},
+    webhooks::{EventKind, Subscription, Target, Webhooks, address::Reach, events::AccountNews},
 };
 
 /// One such request.
@@ -66,6 +66,9 @@ pub trait Stage: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send
 
     /// Which webhooks a change calls for.
     fn news(before: &Self, after: &Self) -> Vec<EventKind>;
+
+    /// What there is to tell the client's own endpoint.
+    fn account_news(before: &Self, after: &Self) -> Vec<AccountNews>;
 
     /// Whether it is known how it ended.
     fn is_final(&self) -> bool;
@@ -147,14 +150,16 @@ pub struct Wish<W> {
     pub idempotency_key: Option<String>,
 }
 
-/// Reads a body, or says everything that is wrong with it.
-pub fn read<W: Deserr<Faults>>(body: Map<String, Value>) -> Result<Wish<W>, Vec<FieldError>> {
+/// Reads a body, or says everything that is wrong with it. Its webhooks go as far as `reach`.
+pub fn read<W: Deserr<Faults>>(
+    body: Map<String, Value>,
+    reach: Reach,
+) -> Result<Wish<W>, Vec<FieldError>> {
     let body = fields::without_blanks(body.into());
     let wanted = fields::read::<W>(body.clone());
     let envelope = fields::read::<Envelope>(body);
     let webhooks = envelope.and_then(|Envelope { webhooks, idempotency_key }| {
-        let webhooks = webhooks.bounded_subscriptions().map_err(|fault| vec![fault])?;
-        Ok((webhooks, idempotency_key))
+        Ok((webhooks.subscriptions(reach)?, idempotency_key))
     });
     match (wanted, webhooks) {
         (Ok(wanted), Ok((webhooks, idempotency_key))) => {
@@ -195,7 +200,7 @@ mod tests {
     }
 
     fn read_object(body: &Value) -> Result<Wish<Wanted>, Vec<FieldError>> {
-        read(body.as_object().cloned().unwrap())
+        read(body.as_object().cloned().unwrap(), Reach::Public)
     }
 
     #[test]
@@ -205,6 +210,9 @@ mod tests {
         };
         let paths: Vec<_> = faults.iter().map(fields::FieldError::dotted_path).collect();
         assert_eq!(paths, ["reason", "webhooks.status_updated"]);
+        let body = json!({"reason": "r", "webhooks": {"order_failed": "https://127.0.0.1/"}});
+        let Err(faults) = read_object(&body) else { panic!("it was read") };
+        assert_eq!(faults[0].dotted_path(), "webhooks.order_failed");
         let read = read_object(&json!({"reason": "r", "idempotency_key": "k", "webhooks": null}));
         let Ok(wish) = read else { panic!("it was not read") };
         assert_eq!((wish.wanted.reason, wish.idempotency_key), ("r".to_owned(), Some("k".into())));

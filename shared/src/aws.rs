@@ -27,6 +27,7 @@ pub mod receipt_rules;
 pub mod refunds;
 pub mod transaction;
 pub mod vault;
+pub mod webhook_settings;
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 

@@ -17,7 +17,7 @@ use crate::{
     orders::Placement,
     refunds::{RefundReason, Wish},
     retailers::PastOrder,
-    webhooks::EventKind,
+    webhooks::{EventKind, events::AccountNews},
 };
 
 /// A request to cancel.
@@ -97,6 +97,11 @@ impl Stage for Status {
             }
             (_, Self::Cancelled) => vec![EventKind::RequestSucceeded, EventKind::StatusUpdated],
         }
+    }
+
+    /// That the purchase is cancelled, the order itself tells.
+    fn account_news(_: &Self, _: &Self) -> Vec<AccountNews> {
+        vec![]
     }
 
     fn refused(refusal: Refusal) -> Event {

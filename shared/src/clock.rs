@@ -30,6 +30,11 @@ pub fn v1_text(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
+/// The same with six digits, as today's clients know it.
+pub fn modern_text(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
 /// Stores a time as whole milliseconds since 1970, which sorts and compares in DynamoDB.
 pub mod millis {
     use super::{Deserialize, Deserializer, Serializer, Timestamp};
@@ -79,6 +84,7 @@ mod tests {
         let time: Timestamp = "2014-07-02T23:51:08.366999Z".parse().unwrap();
         assert_eq!(v1_text(time), "2014-07-02T23:51:08.366Z");
         assert_eq!(v1_text(Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
+        assert_eq!(modern_text(Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000000Z");
     }
 
     #[test]

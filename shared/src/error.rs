@@ -91,6 +91,8 @@ pub enum Code {
     ReturnInProgress,
     OrderNotCancellable,
     ReturnNotAllowed,
+    InvalidDeliveryId,
+    InvalidEndpointId,
     CannotScheduleDelivery,
     InsufficientZmaBalance,
     InvalidAddress,
@@ -104,7 +106,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the document.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::AccountLocked,
         Self::AccountLockedVerificationRequired,
         Self::AccountLoginFailed,
@@ -153,6 +155,8 @@ impl Code {
         Self::ReturnInProgress,
         Self::OrderNotCancellable,
         Self::ReturnNotAllowed,
+        Self::InvalidDeliveryId,
+        Self::InvalidEndpointId,
         Self::CannotScheduleDelivery,
         Self::InsufficientZmaBalance,
         Self::InvalidAddress,
@@ -505,6 +509,20 @@ impl Code {
                 false,
                 Yes,
                 "The retailer does not take these items back. The purchase stands.",
+            ),
+            Self::InvalidDeliveryId => row(
+                "invalid_delivery_id",
+                StatusCode::NOT_FOUND,
+                false,
+                No,
+                "The provided delivery_id is invalid.",
+            ),
+            Self::InvalidEndpointId => row(
+                "invalid_endpoint_id",
+                StatusCode::NOT_FOUND,
+                false,
+                No,
+                "The provided endpoint_id is invalid.",
             ),
             Self::CannotScheduleDelivery => row(
                 "cannot_schedule_delivery",

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Larger bodies are refused. An order is a few kilobytes; it is stored with the news of it,
-/// which repeats it for each webhook, in one transaction of at most 4 MB.
+/// which repeats it, in one transaction of at most 4 MB.
 pub const MAX_BODY_BYTES: usize = 100 * 1024;
 
 /// One HTTP function.
@@ -74,6 +74,11 @@ impl Request {
         text.parse().map_err(|_| ApiError::NotFound(K::NAME))
     }
 
+    /// The id in the path that is no [`Id`]; `None` if nothing can have it.
+    pub fn named<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.path.get(name)?.parse().ok()
+    }
+
     /// The part `name` of the path. One that cannot be read is a fault of a field of that name.
     pub fn path<T: FromStr<Err = Unfit>>(&self, name: &str) -> Result<T, ApiError> {
         let text = self.path.get(name).map(String::as_str).unwrap_or_default();
@@ -101,9 +106,10 @@ impl Request {
         })
     }
 
-    /// The query parameter `name`; an empty one is absent.
+    /// The query parameter `name`; an empty one is absent. Of one that is there twice, the first counts.
     pub fn query<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.query.first(name).filter(|text| !text.is_empty()) else {
+        let texts = self.query.all(name).unwrap_or_default();
+        let Some(text) = texts.into_iter().find(|text| !text.is_empty()) else {
             return Ok(None);
         };
         let invalid = |_| {

@@ -82,6 +82,9 @@ pub enum Account {}
 /// One webhook to one URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {}
+/// What deliveries say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {}
 /// One movement of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Posting {}
@@ -151,6 +154,11 @@ impl Kind for Delivery {
     const NAME: &'static str = "webhook delivery";
 }
 
+impl Kind for Payload {
+    const PREFIX: &'static str = "pay_";
+    const NAME: &'static str = "webhook payload";
+}
+
 impl Kind for Posting {
     const PREFIX: &'static str = "txn_";
     const NAME: &'static str = "transaction";
@@ -174,6 +182,8 @@ pub type BundleId = Id<Bundle>;
 pub type AccountId = Id<Account>;
 /// A delivery's id, the same on every retry.
 pub type DeliveryId = Id<Delivery>;
+/// A payload's id.
+pub type PayloadId = Id<Payload>;
 /// A posting's id in a client's ledger. Later ones are greater.
 pub type PostingId = Id<Posting>;
 

@@ -1,5 +1,6 @@
 //! An order and its lifecycle. Everything here is a decision: no clock, no storage, no network.
 
+pub mod account_news;
 pub mod bundling;
 pub mod purchase;
 pub mod reconcile;

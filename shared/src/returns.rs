@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use deserr::Deserr;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     aftersale::{AfterSale, Next, Stage},
@@ -23,7 +24,10 @@ use crate::{
     },
     refunds::{RefundReason, Wish},
     retailers::{PastOrder, ReturnProgress},
-    webhooks::EventKind,
+    webhooks::{
+        EventKind,
+        events::{AccountEvent, AccountNews},
+    },
 };
 
 /// A request to take goods back.
@@ -153,6 +157,31 @@ impl Stage for Status {
             (Self::Started(_), Self::Started(_)) => vec![EventKind::StatusUpdated],
             (_, Self::Started(_)) => vec![EventKind::RequestSucceeded, EventKind::StatusUpdated],
             (_, Self::Failed(_)) => vec![EventKind::RequestFailed, EventKind::StatusUpdated],
+        }
+    }
+
+    fn account_news(before: &Self, after: &Self) -> Vec<AccountNews> {
+        match (before, after) {
+            (Self::Queued, Self::Starting { .. }) => {
+                vec![AccountNews::new(AccountEvent::ReturnCreated, "open")]
+            }
+            (Self::Starting { .. }, Self::Started(started)) => {
+                let Started { merchant_return_id, label_urls, .. } = started;
+                let data =
+                    json!({"merchant_return_id": merchant_return_id, "label_urls": label_urls});
+                let tell = |event| AccountNews::new(event, "approved").with(data.clone());
+                let label = (!label_urls.is_empty()).then_some(AccountEvent::ReturnLabelUploaded);
+                [Some(AccountEvent::ReturnApproved), label]
+                    .into_iter()
+                    .flatten()
+                    .map(tell)
+                    .collect()
+            }
+            (_, Self::Failed(refusal)) => {
+                let data = json!({"error_type": refusal.code, "error": refusal.message});
+                vec![AccountNews::new(AccountEvent::ReturnDenied, "denied").with(data)]
+            }
+            (_, Self::Queued | Self::Starting { .. } | Self::Started(_)) => vec![],
         }
     }
 

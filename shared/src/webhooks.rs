@@ -1,21 +1,21 @@
-//! Webhooks: who is told what, and when a delivery is tried again.
+//! Webhooks: who is told what, in which order, and when it is tried again.
 
 pub mod address;
-
-use std::time::Duration;
+pub mod deliveries;
+pub mod endpoints;
+pub mod events;
+pub mod lanes;
+pub mod signing;
 
 use deserr::Deserr;
-use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use self::address::Reach;
 use crate::{
-    accounts::Owner,
-    clock,
     fields::{Faults, FieldError, Unfit},
-    id::{DeliveryId, RequestId},
     sealed::Sealed,
 };
 
@@ -35,6 +35,20 @@ pub enum EventKind {
     StatusUpdated,
     /// Reserved.
     CaseUpdated,
+}
+
+impl EventKind {
+    /// As it is spelled in a request and in `X-Webhook-Event`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestSucceeded => "request_succeeded",
+            Self::RequestFailed => "request_failed",
+            Self::TrackingObtained => "tracking_obtained",
+            Self::TrackingUpdated => "tracking_updated",
+            Self::StatusUpdated => "status_updated",
+            Self::CaseUpdated => "case_updated",
+        }
+    }
 }
 
 /// The `webhooks` object of a request.
@@ -65,8 +79,9 @@ pub struct Webhooks {
 struct Urls(Vec<Url>);
 
 const MAX_URLS: usize = 10;
-/// The news of a request is written with its change, once for each URL, in one transaction of at most 4 MB.
-const MAX_SUBSCRIPTIONS: usize = 10;
+/// The news of a request is written with its change, two items for each URL that wants it, in one transaction of at most
+/// 100 items.
+const MAX_SUBSCRIPTIONS: usize = 30;
 const MAX_URL_BYTES: usize = 2048;
 
 /// One event kind and one URL that wants it, as it was asked for.
@@ -91,41 +106,56 @@ pub struct Target {
 }
 
 impl Webhooks {
-    /// The same as [`Webhooks::subscriptions`], if there are not too many.
-    pub fn bounded_subscriptions(self) -> Result<Vec<Subscription>, FieldError> {
-        let subscriptions = self.subscriptions();
-        if subscriptions.len() > MAX_SUBSCRIPTIONS {
-            let text = format!("must not name more than {MAX_SUBSCRIPTIONS} URLs in all");
-            return Err(FieldError::at("webhooks", "value_error", text));
-        }
-        Ok(subscriptions)
-    }
-
-    /// Who wants what, each pair once: clients often name the old and the new spelling together.
-    pub fn subscriptions(self) -> Vec<Subscription> {
+    /// Who wants what, each pair once: clients often name the old and the new spelling together. There must not be too
+    /// many, and each must be somewhere that webhooks go.
+    pub fn subscriptions(self, reach: Reach) -> Result<Vec<Subscription>, Vec<FieldError>> {
         let named = [
-            (EventKind::RequestSucceeded, self.request_succeeded),
-            (EventKind::RequestSucceeded, self.order_placed),
-            (EventKind::RequestFailed, self.request_failed),
-            (EventKind::RequestFailed, self.order_failed),
-            (EventKind::TrackingObtained, self.tracking_obtained),
-            (EventKind::TrackingUpdated, self.tracking_updated),
-            (EventKind::StatusUpdated, self.status_updated),
-            (EventKind::CaseUpdated, self.case_updated),
+            ("request_succeeded", EventKind::RequestSucceeded, self.request_succeeded),
+            ("order_placed", EventKind::RequestSucceeded, self.order_placed),
+            ("request_failed", EventKind::RequestFailed, self.request_failed),
+            ("order_failed", EventKind::RequestFailed, self.order_failed),
+            ("tracking_obtained", EventKind::TrackingObtained, self.tracking_obtained),
+            ("tracking_updated", EventKind::TrackingUpdated, self.tracking_updated),
+            ("status_updated", EventKind::StatusUpdated, self.status_updated),
+            ("case_updated", EventKind::CaseUpdated, self.case_updated),
         ];
-        let mut pairs: Vec<(EventKind, Url)> = Vec::new();
-        for (kind, urls) in named {
+        let (mut pairs, mut faults): (Vec<(EventKind, Url)>, _) = (Vec::new(), Vec::new());
+        for (name, kind, urls) in named {
             for url in urls.0 {
-                if !pairs.contains(&(kind, url.clone())) {
+                if let Err(blocked) = address::destination(&url, reach) {
+                    let path = format!("webhooks.{name}");
+                    faults.push(FieldError::at(&path, "value_error", blocked.to_string()));
+                } else if !pairs.contains(&(kind, url.clone())) {
                     pairs.push((kind, url));
                 }
             }
         }
-        pairs.into_iter().map(|(kind, url)| subscription(kind, url)).collect()
+        if pairs.len() > MAX_SUBSCRIPTIONS {
+            let text = format!("must not name more than {MAX_SUBSCRIPTIONS} URLs in all");
+            faults.push(FieldError::at("webhooks", "value_error", text));
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(pairs
+            .into_iter()
+            .map(|(kind, url)| {
+                let (url, userinfo) = split_userinfo(url);
+                Subscription { kind, url, userinfo }
+            })
+            .collect())
     }
 }
 
-fn subscription(kind: EventKind, mut url: Url) -> Subscription {
+/// A URL that somebody names for webhooks, and that webhooks go to.
+pub fn receiver_url(text: &str, reach: Reach) -> Result<Url, Unfit> {
+    let url = parse_url(text).ok_or_else(|| Unfit("must be an http or https URL".to_owned()))?;
+    address::destination(&url, reach).map_err(|blocked| Unfit(blocked.to_string()))?;
+    Ok(url)
+}
+
+/// `url` without user and password, and `user:password`, decoded, if it has any.
+pub fn split_userinfo(mut url: Url) -> (Url, Option<SecretString>) {
     let decode =
         |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     let user = decode(url.username());
@@ -135,7 +165,7 @@ fn subscription(kind: EventKind, mut url: Url) -> Subscription {
     let _ = url.set_password(None);
     let userinfo =
         (!user.is_empty() || !password.is_empty()).then(|| format!("{user}:{password}").into());
-    Subscription { kind, url, userinfo }
+    (url, userinfo)
 }
 
 /// `url` with a user and a password, as a client would send it.
@@ -160,93 +190,13 @@ fn parse_urls(value: Value) -> Result<Urls, Unfit> {
     if texts.len() > MAX_URLS {
         return Err(Unfit(format!("must not name more than {MAX_URLS} URLs")));
     }
-    let parse = |text: String| {
-        let url = Url::parse(&text).ok().filter(|_| text.len() <= MAX_URL_BYTES);
-        url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(unfit)
-    };
+    let parse = |text: String| parse_url(&text).ok_or_else(unfit);
     Ok(Urls(texts.into_iter().map(parse).collect::<Result<_, _>>()?))
 }
 
-/// One event on its way to one URL.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delivery {
-    /// The same on every try.
-    pub id: DeliveryId,
-    /// Whose request it tells of.
-    pub owner: Owner,
-    /// Which request it tells of.
-    pub request: RequestId,
-    /// Where it goes.
-    pub target: Target,
-    /// What it says: the body a GET answered at that moment, as JSON text.
-    pub body: String,
-    /// How it stands.
-    pub state: DeliveryState,
-    /// When the event happened.
-    pub created_at: Timestamp,
-    /// Counts changes; a writer names the version it read.
-    pub version: u64,
-}
-
-/// How a delivery stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// To be tried at `due_at`, after so many tries.
-    Pending {
-        /// Tries so far.
-        attempts: u32,
-        /// When to try, or to try again.
-        #[serde(with = "clock::millis")]
-        due_at: Timestamp,
-        /// Why the last try did not succeed.
-        last_error: Option<String>,
-    },
-    /// The receiver took it.
-    Delivered {
-        /// Tries it took.
-        attempts: u32,
-        /// When.
-        #[serde(with = "clock::millis")]
-        at: Timestamp,
-    },
-    /// Tried as often as we try: visible, and to be replayed by hand.
-    Undelivered {
-        /// Tries.
-        attempts: u32,
-        /// Why the last one did not succeed.
-        last_error: String,
-    },
-}
-
-/// Waits after each try that did not succeed (Standard Webhooks 1.0.0, "Retry schedule").
-const RETRY_WAITS: [Duration; 9] = [
-    Duration::from_secs(5),
-    Duration::from_mins(5),
-    Duration::from_mins(30),
-    Duration::from_hours(2),
-    Duration::from_hours(5),
-    Duration::from_hours(10),
-    Duration::from_hours(14),
-    Duration::from_hours(20),
-    Duration::from_hours(24),
-];
-
-/// The state after the try number `attempts` did not succeed at `now`.
-pub fn after_failure(attempts: u32, error: String, now: Timestamp) -> DeliveryState {
-    let wait = attempts
-        .checked_sub(1)
-        .and_then(|index| usize::try_from(index).ok())
-        .and_then(|index| RETRY_WAITS.get(index));
-    match wait {
-        Some(wait) => DeliveryState::Pending {
-            attempts,
-            due_at: clock::after(now, *wait),
-            last_error: Some(error),
-        },
-        None => DeliveryState::Undelivered { attempts, last_error: error },
-    }
+fn parse_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|_| text.len() <= MAX_URL_BYTES)?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
 #[cfg(test)]
@@ -258,7 +208,7 @@ mod tests {
     use crate::fields;
 
     fn subscriptions(body: Value) -> Vec<Subscription> {
-        fields::read::<Webhooks>(body).unwrap().subscriptions()
+        fields::read::<Webhooks>(body).unwrap().subscriptions(Reach::Public).unwrap()
     }
 
     #[test]
@@ -294,21 +244,52 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_tried_ten_times_over_three_days() {
-        let mut now = Timestamp::UNIX_EPOCH;
-        for attempts in 1..=9 {
-            let DeliveryState::Pending { due_at, .. } =
-                after_failure(attempts, "x".to_owned(), now)
-            else {
-                panic!("gave up after {attempts}");
-            };
-            assert!(due_at > now);
-            now = due_at;
+    fn where_webhooks_do_not_go_is_said_of_the_name_that_was_used() {
+        let body = json!({
+            "order_placed": ["http://a.example/", "http://me:secret@10.0.0.1/"],
+            "request_succeeded": "https://a.example:22/",
+            "status_updated": "http://printer.local/",
+        });
+        let faults = fields::read::<Webhooks>(body).unwrap().subscriptions(Reach::Public);
+        let Err(faults) = faults else { panic!("they were taken") };
+        let paths: Vec<_> = faults.iter().map(FieldError::dotted_path).collect();
+        let names = ["request_succeeded", "order_placed", "status_updated"];
+        assert_eq!(paths, names.map(|name| format!("webhooks.{name}")));
+        assert!(!format!("{faults:?}").contains("secret"));
+    }
+
+    #[test]
+    fn there_are_ten_of_a_kind_and_thirty_at_the_most() {
+        let urls = |count: usize| {
+            let urls = (0..count).map(|number| format!("https://a.example/{number}"));
+            urls.collect::<Vec<_>>()
+        };
+        let eleven = json!({"order_placed": urls(11)});
+        let faults = fields::read::<Webhooks>(eleven).unwrap_err();
+        assert_eq!(faults[0].dotted_path(), "order_placed");
+        let count = |failed: usize| {
+            let body = json!({
+                "order_placed": urls(10),
+                "tracking_updated": urls(10),
+                "status_updated": urls(6),
+                "order_failed": urls(failed),
+            });
+            let read = fields::read::<Webhooks>(body).unwrap().subscriptions(Reach::Public);
+            read.map(|found| found.len())
+        };
+        assert_eq!(count(4), Ok(30));
+        assert_eq!(count(5).unwrap_err()[0].dotted_path(), "webhooks");
+    }
+
+    #[test]
+    fn a_receivers_url_is_checked_as_a_whole() {
+        let refused = |text: &str| receiver_url(text, Reach::Public).unwrap_err().0;
+        for text in ["", "/x", "a.example", "ftp://a.example/", "https://"] {
+            assert_eq!(refused(text), "must be an http or https URL");
         }
-        assert_eq!(now.as_second() / 3600, 75);
-        assert!(matches!(
-            after_failure(10, "x".to_owned(), now),
-            DeliveryState::Undelivered { .. }
-        ));
+        assert!(refused("https://127.0.0.1/").contains("loopback"));
+        assert!(refused(&format!("https://a.example/{}", "x".repeat(2048))).contains("http"));
+        assert!(receiver_url("http://me:secret@a.example/", Reach::Public).is_ok());
+        assert!(receiver_url("http://127.0.0.1:7/", Reach::PublicAndLoopback).is_ok());
     }
 }

@@ -55,6 +55,13 @@ async fn provoke(code: &str) -> Value {
         "invalid_json" => api.raw(Method::POST, "/v1/orders", "{").await.json(),
         "invalid_request" => api.v1(Method::POST, "/v1/orders", Some(&json!({}))).await.json(),
         "invalid_request_id" => api.v1(Method::GET, "/v1/orders/nobody's", None).await.json(),
+        "invalid_delivery_id" => {
+            api.v1(Method::GET, "/v1/webhooks/deliveries/nobody's", None).await.json()
+        }
+        "invalid_endpoint_id" => {
+            let path = "/v1/webhooks/endpoints/nobody's/enable";
+            api.v1(Method::POST, path, None).await.json()
+        }
         "request_processing" => {
             account.behave("review", json!({"delay_ms": LINGERS_MS, "times": 1})).await;
             let id = api.order(&order(&account)).await;

@@ -143,6 +143,7 @@ async fn webhooks(meter: &mut Meter) {
     let userinfo = format!("me:{}", canaries::WEBHOOK_PASSWORD);
     let receiver = Receiver::start().await;
     for (what, url, answers) in [
+        ("delivering the first webhook of a client", receiver.url("/first"), vec![]),
         ("delivering a webhook", receiver.url("/plain"), vec![]),
         (
             "delivering a webhook to a URL with a password",
@@ -160,13 +161,25 @@ async fn webhooks(meter: &mut Meter) {
         body["webhooks"] = json!({"order_placed": url});
         let id = api.order(&body).await;
         api.ended(&id).await;
-        let end = format!(" of {id} is done");
-        meter.job(what, "webhook-sender", ["deliver", &end]).await;
+        let begin = format!("deliver {id} to");
+        meter.job(what, "webhook-sender", [&begin, "is done"]).await;
         if what == "delivering a webhook" {
             placed(meter, "placing an order with a login and a webhook", &id).await;
         }
     }
     receiver.wait_for("/again", 2).await;
+
+    let url = json!({"url": receiver.url("/own")});
+    api.modern(Method::PUT, "/webhooks/endpoint", Some(&url)).await.ok();
+    let mut body = order(&ShopAccount::new().await);
+    body["webhooks"] = json!({"order_placed": receiver.url("/placed")});
+    let id = api.order(&body).await;
+    api.ended(&id).await;
+    let what = "placing an order with a login, a webhook and an endpoint of the client's own";
+    placed(meter, what, &id).await;
+    let account = format!("deliver {id} to account");
+    let what = "delivering a webhook to the client's own endpoint";
+    meter.job(what, "webhook-sender", [&account, "is done"]).await;
 }
 
 /// What a crash or a lost message leaves behind.

@@ -1,18 +1,18 @@
 //! Who may call: every route with no key, a wrong one and another client's, and every spelling of a right one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use data_encoding::BASE64;
 use futures::future::join_all;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use tests::{Answer, Api, STACK, ShopAccount, http, order, send, url};
+use tests::{Answer, Api, STACK, ShopAccount, http, order, receiver::Receiver, send, url, wait};
 use uuid::Uuid;
 
 use crate::template;
 
 /// Every route of the API: a new one fails these tests until it stands here.
-const ROUTES: [(&str, &str); 27] = [
+const ROUTES: [(&str, &str); 38] = [
     ("POST", "/v1/orders"),
     ("GET", "/v1/orders"),
     ("GET", "/v1/orders/{request_id}"),
@@ -40,6 +40,17 @@ const ROUTES: [(&str, &str); 27] = [
     ("PUT", "/users/managed-accounts/{short_id}"),
     ("DELETE", "/users/managed-accounts/{short_id}"),
     ("GET", "/users/managed-accounts/{short_id}/mails"),
+    ("GET", "/webhooks/endpoint"),
+    ("PUT", "/webhooks/endpoint"),
+    ("DELETE", "/webhooks/endpoint"),
+    ("POST", "/webhooks/endpoint/rotate"),
+    ("GET", "/v1/webhooks/deliveries"),
+    ("POST", "/v1/webhooks/deliveries/replay"),
+    ("GET", "/v1/webhooks/deliveries/{delivery_id}"),
+    ("POST", "/v1/webhooks/deliveries/{delivery_id}/replay"),
+    ("POST", "/v1/webhooks/test"),
+    ("GET", "/v1/webhooks/endpoints"),
+    ("POST", "/v1/webhooks/endpoints/{endpoint_id}/enable"),
 ];
 
 /// The one route that anybody may call: the label's id is the permission.
@@ -50,12 +61,16 @@ const UNKNOWN_KEY: &str = "zn_test_0000000000000000000000000000002C8GjS";
 
 const UNKNOWN_ORDER: &str = "00000000000000000000000000000000";
 const UNKNOWN_ACCOUNT: &str = "zn_acct_000000000000";
+const UNKNOWN_DELIVERY: &str = "msg_00000000000000000000000000000000";
+const UNKNOWN_ENDPOINT: &str = "00000000000000000000000000000000";
 
 /// The path with ids that nobody has.
 fn unknown(path: &str) -> String {
     path.replace("{request_id}", UNKNOWN_ORDER)
         .replace("{short_id}", UNKNOWN_ACCOUNT)
         .replace("{product_id}", "B000000000")
+        .replace("{delivery_id}", UNKNOWN_DELIVERY)
+        .replace("{endpoint_id}", UNKNOWN_ENDPOINT)
 }
 
 /// Calls a route with these `Authorization` headers. Who may not call is told so before the body is looked at.
@@ -219,8 +234,13 @@ async fn every_spelling_of_a_right_key_is_the_same_client() {
 #[tokio::test]
 async fn another_clients_id_is_answered_like_an_unknown_one() {
     let (owner, other) = (Api::first(), Api::second());
-    let order_id = owner.order(&order(&ShopAccount::new().await)).await;
+    let receiver = Receiver::start().await;
+    receiver.answer_first(&[StatusCode::GONE]);
+    let mut wanted = order(&ShopAccount::new().await);
+    wanted["webhooks"] = json!({"order_placed": receiver.url("/gone")});
+    let order_id = owner.order(&wanted).await;
     let before = owner.ended(&order_id).await;
+    let (delivery, endpoint) = given_up(&owner, &order_id, &receiver.url("/gone")).await;
     let email = format!("{}@example.com", Uuid::new_v4().simple());
     let body = json!({"email": email, "retailer": "costco"});
     let account = owner.modern(Method::POST, "/managed-accounts", Some(&body)).await.ok();
@@ -231,7 +251,11 @@ async fn another_clients_id_is_answered_like_an_unknown_one() {
     let has_owner = |(_, path): &(&str, &str)| path.contains('{') && !path.contains("{product_id}");
     for (method, path) in ROUTES.into_iter().filter(has_owner) {
         let method: Method = method.parse().unwrap();
-        let foreign = path.replace("{request_id}", &order_id).replace("{short_id}", short_id);
+        let foreign = path
+            .replace("{request_id}", &order_id)
+            .replace("{short_id}", short_id)
+            .replace("{delivery_id}", &delivery)
+            .replace("{endpoint_id}", &endpoint);
         let foreign = other.modern(method.clone(), &foreign, Some(&body)).await;
         let unknown = other.modern(method.clone(), &unknown(path), Some(&body)).await;
         assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{method} {path}");
@@ -242,6 +266,13 @@ async fn another_clients_id_is_answered_like_an_unknown_one() {
     // Nor are they listed, and nothing happened to them.
     let listed = other.v1(Method::GET, "/v1/orders?limit=5000", None).await;
     assert!(!listed.text.contains(&order_id));
+    let path = format!("/v1/webhooks/deliveries?request_id={order_id}");
+    let listed = other.v1(Method::GET, &path, None).await.ok();
+    assert_eq!(listed, json!({"deliveries": [], "next_cursor": null}));
+    let listed = other.v1(Method::GET, "/v1/webhooks/endpoints", None).await;
+    assert!(!listed.text.contains(&endpoint));
+    assert_eq!(given_up(&owner, &order_id, &receiver.url("/gone")).await, (delivery, endpoint));
+    assert_eq!(receiver.arrivals("/gone").len(), 1);
     let search = format!("/managed-accounts?search={email}");
     let listed = other.modern(Method::GET, &search, None).await.ok();
     assert_eq!(listed, json!({"credentials": [], "total": 0}));
@@ -250,6 +281,26 @@ async fn another_clients_id_is_answered_like_an_unknown_one() {
     assert_eq!((&left["id"], &left["retailer"]), (&account["id"], &json!("costco")));
     assert_eq!(owner.get(&order_id).await, before);
     delete(&owner, &account).await;
+}
+
+/// The delivery of an order that its receiver at `url` did not want, and that endpoint.
+async fn given_up(api: &Api, order: &str, url: &str) -> (String, String) {
+    let path = format!("/v1/webhooks/deliveries?state=undelivered&request_id={order}");
+    wait(Duration::from_secs(30), "a delivery to be given up", async || {
+        let listed = api.v1(Method::GET, &path, None).await.ok();
+        let delivery = listed["deliveries"][0]["id"].as_str()?.to_owned();
+        let mut path = "/v1/webhooks/endpoints?limit=100".to_owned();
+        loop {
+            let listed = api.v1(Method::GET, &path, None).await.ok();
+            let endpoints = listed["endpoints"].as_array()?;
+            if let Some(found) = endpoints.iter().find(|one| one["url"] == url) {
+                return Some((delivery, found["id"].as_str()?.to_owned()));
+            }
+            let cursor = listed["next_cursor"].as_str()?;
+            path = format!("/v1/webhooks/endpoints?limit=100&cursor={cursor}");
+        }
+    })
+    .await
 }
 
 /// Leaves no account behind for another test's orders to use.

@@ -656,6 +656,37 @@ const SPOILT_ORDERS: &[(&str, Change, &[&str])] = &[
         |b| b["webhooks"] = json!({"tracking_updated": vec!["https://a.example/"; 11]}),
         &["webhooks.tracking_updated"],
     ),
+    (
+        "webhooks to this network",
+        |b| {
+            b["webhooks"] = json!({
+                "order_placed": "http://10.0.0.1/",
+                "tracking_obtained": "http://printer.local/",
+                "status_updated": ["https://a.example/", "https://169.254.169.254/latest"],
+            });
+        },
+        &["webhooks.order_placed", "webhooks.status_updated", "webhooks.tracking_obtained"],
+    ),
+    (
+        "a webhook to a mail server",
+        |b| b["webhooks"] = json!({"request_failed": "https://a.example:25/"}),
+        &["webhooks.request_failed"],
+    ),
+    (
+        "thirty-one URLs in all",
+        |b| {
+            let urls = |name: &str, count: usize| -> Vec<String> {
+                (0..count).map(|number| format!("https://a.example/{name}/{number}")).collect()
+            };
+            b["webhooks"] = json!({
+                "tracking_updated": urls("updated", 10),
+                "tracking_obtained": urls("obtained", 10),
+                "status_updated": urls("status", 10),
+                "request_failed": urls("failed", 1),
+            });
+        },
+        &["webhooks"],
+    ),
     // The rest.
     ("promo codes in a text", |b| b["promo_codes"] = json!("SAVE"), &["promo_codes"]),
     ("a promo code that is a number", |b| b["promo_codes"] = json!([7]), &["promo_codes"]),
@@ -898,7 +929,7 @@ async fn an_order_that_there_is_not_is_not_found() {
 
 #[tokio::test]
 async fn a_wrong_query_of_a_list_is_named() {
-    const QUERIES: [(&str, &str); 30] = [
+    const QUERIES: [(&str, &str); 46] = [
         ("/v1/orders", "limit=0"),
         ("/v1/orders", "limit=5001"),
         ("/v1/orders", "limit=-1"),
@@ -929,6 +960,22 @@ async fn a_wrong_query_of_a_list_is_named() {
         ("/users/managed-accounts", "limit=abc"),
         ("/users/managed-accounts", "offset=-1"),
         ("/users/managed-accounts", "offset=abc"),
+        ("/v1/webhooks/deliveries", "limit=0"),
+        ("/v1/webhooks/deliveries", "limit=101"),
+        ("/v1/webhooks/deliveries", "limit=abc"),
+        ("/v1/webhooks/deliveries", "state=lost"),
+        ("/v1/webhooks/deliveries", "state=Pending"),
+        ("/v1/webhooks/deliveries", "request_id=x"),
+        ("/v1/webhooks/deliveries", "from=yesterday"),
+        ("/v1/webhooks/deliveries", "from=9223372036854775807"),
+        ("/v1/webhooks/deliveries", "until=2026-01-01T00:00:00Z"),
+        ("/v1/webhooks/deliveries", "until=1.5"),
+        ("/v1/webhooks/deliveries", "cursor=0"),
+        ("/v1/webhooks/deliveries", "cursor=msg_x"),
+        ("/v1/webhooks/endpoints", "limit=0"),
+        ("/v1/webhooks/endpoints", "limit=101"),
+        ("/v1/webhooks/endpoints", "cursor=x"),
+        ("/v1/webhooks/endpoints", "cursor=msg_00000000000000000000000000000000"),
     ];
     let case = |(path, query): (&str, &str)| {
         let (path, name) = (format!("{path}?{query}"), query.split('=').next().unwrap());

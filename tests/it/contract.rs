@@ -271,7 +271,7 @@ fn every_queue_function_says_which_messages_failed() {
             assert!(event["BatchSize"].is_u64(), "{}", function.name);
         }
     }
-    assert_eq!(sources, 4);
+    assert_eq!(sources, 5);
 }
 
 #[test]

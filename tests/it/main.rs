@@ -34,4 +34,6 @@ mod template;
 mod tracking;
 mod turns;
 mod verification;
+mod webhook_deliveries;
+mod webhook_endpoint;
 mod webhooks;

@@ -1,12 +1,15 @@
 //! Secrets that can be recognised wherever they turn up.
 
 use data_encoding::BASE64_NOPAD;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::STACK;
 
 const PASSWORD: &str = "canary-password-";
 const TOTP: &str = "CANARYTOTP";
+/// What every signing secret of webhooks begins with.
+const SIGNING: &str = "zn_whsec_";
 
 /// A card number that no other test data holds.
 pub const CARD_NUMBER: &str = "4485275742308327";
@@ -36,6 +39,7 @@ pub fn find(text: &str) -> Vec<&'static str> {
         (TOTP, "a TOTP secret"),
         (CARD_NUMBER, "a card number"),
         (WEBHOOK_PASSWORD, "a webhook's password"),
+        (SIGNING, "a signing secret"),
         (VERIFICATION_CODE, "a verification code"),
         (STACK.client_token.as_str(), "a client token"),
         (STACK.second_client_token.as_str(), "a client token"),
@@ -64,6 +68,13 @@ fn base64_forms(canary: &str) -> [String; 3] {
         let end = bytes.len() * 8 / 6;
         encoded.get(first..end).expect("a canary is longer than that").to_owned()
     })
+}
+
+/// `text` without the signing secret that the one resource shows which may.
+pub fn without_signing_secret(text: &str) -> String {
+    let Ok(Value::Object(mut members)) = serde_json::from_str(text) else { return text.to_owned() };
+    members.remove("webhook_secret");
+    Value::Object(members).to_string()
 }
 
 /// Fails if there is a canary in `text`. It does not print the text.

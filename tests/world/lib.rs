@@ -219,8 +219,11 @@ pub async fn send(request: reqwest::RequestBuilder) -> Answer {
     let response = client.execute(request).await.expect("an answer");
     let status = response.status();
     let text = response.text().await.expect("a body");
-    canaries::assert_none(&text, "an answer");
     let path = url.strip_prefix(&STACK.api_url);
+    let shows_secret = path.is_some_and(|path| path.starts_with("/webhooks/endpoint"));
+    let searched =
+        if shows_secret { canaries::without_signing_secret(&text) } else { text.clone() };
+    canaries::assert_none(&searched, "an answer");
     let complaint = path.and_then(|path| openapi::complaint(&method, path, status, &text));
     assert_eq!(complaint, None, "not as docs/openapi.yaml says");
     Answer { status, text }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{STACK, http, wait};
@@ -17,6 +19,32 @@ pub async fn items(table: &str) -> Vec<Value> {
             request["ExclusiveStartKey"] = start;
         }
         let page = dynamodb("Scan", &request).await;
+        items.extend(page["Items"].as_array().cloned().unwrap_or_default());
+        start = page["LastEvaluatedKey"].clone();
+        if start.is_null() {
+            return items;
+        }
+    }
+}
+
+/// What a client has of one kind in the table of orders in test mode: every item whose sort key begins with `prefix`.
+pub async fn owned(client: &str, prefix: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut start = Value::Null;
+    loop {
+        let mut request = json!({
+            "TableName": STACK.tables["OrdersTable"],
+            "ConsistentRead": true,
+            "KeyConditionExpression": "pk = :owner AND begins_with(sk, :prefix)",
+            "ExpressionAttributeValues": {
+                ":owner": {"S": format!("{client}#test")},
+                ":prefix": {"S": prefix},
+            },
+        });
+        if !start.is_null() {
+            request["ExclusiveStartKey"] = start;
+        }
+        let page = dynamodb("Query", &request).await;
         items.extend(page["Items"].as_array().cloned().unwrap_or_default());
         start = page["LastEvaluatedKey"].clone();
         if start.is_null() {
@@ -167,21 +195,33 @@ pub async fn forget_delivery_of(order: &str) {
     let delivered = wait(Duration::from_secs(10), "the delivery to be written down", async || {
         let items = items("OrdersTable").await;
         items.into_iter().find(|item| {
-            let key = item["sk"]["S"].as_str().unwrap_or_default();
-            key.starts_with(&format!("DELIVERY#{order}#"))
+            item["sk"]["S"].as_str().unwrap_or_default().starts_with("DELIVERY#")
+                && item["request"]["S"] == order
                 && item["state"]["M"]["state"]["S"] == "delivered"
         })
     });
     let mut item = delivered.await;
-    item["state"] = json!({"M": {
-        "state": {"S": "pending"},
-        "attempts": {"N": "0"},
-        "due_at": {"N": "1"},
-        "last_error": {"NULL": true},
-    }});
-    item["due_shard"] = json!({"S": "delivery-0"});
-    item["due_at"] = json!({"N": "1"});
+    item["state"] = json!({"M": {"state": {"S": "pending"}}});
+    item["attempts"] = json!({"L": []});
     put("OrdersTable", &item).await;
+    let url = item["destination"]["M"]["url"]["S"].as_str().expect("a URL").to_owned();
+    let endpoint = url.split('?').next().unwrap_or_default();
+    let origin = url.split('/').take(3).collect::<Vec<_>>().join("/");
+    let keys = [&*url, endpoint, &*origin].map(receiver_key).join("#");
+    let lane = json!({
+        "pk": item["pk"],
+        "sk": {"S": format!("LANE#{order}#{keys}")},
+        "waiting": {"L": [{"M": {"delivery": item["id"], "payload": item["payload"]}}]},
+        "attempts": {"N": "0"},
+        "due_shard": {"S": "lane-0"},
+        "due_at": {"N": "1"},
+    });
+    put("OrdersTable", &lane).await;
+}
+
+/// What tells one receiver of webhooks from another.
+fn receiver_key(url: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(url)[..16])
 }
 
 /// Holds `cents` of a client's US dollars for an order, as accepting it would. The client must have that much.

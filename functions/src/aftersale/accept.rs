@@ -20,6 +20,7 @@ use spelter::{
     id::{self, Id, Kind as _, OrderId, RequestId},
     orders::Order,
     redact,
+    webhooks::address::Reach,
 };
 use uuid::Uuid;
 
@@ -41,6 +42,8 @@ pub struct AcceptAfterSale<K: Kind> {
     pub keyed_hash: KeyedHash,
     /// The way to the worker.
     pub jobs: Jobs,
+    /// How far webhooks go.
+    pub reach: Reach,
     /// The time.
     pub now: Clock,
 }

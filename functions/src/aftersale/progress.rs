@@ -2,13 +2,20 @@
 
 use spelter::{
     aftersale::AfterSale,
-    aws::{aftersales::AfterSales, outbox::Outbox, queue::Webhooks, transaction::Write},
+    aws::{
+        aftersales::AfterSales,
+        outbox::{News, Outbox},
+        queue::Webhooks,
+        transaction::Write,
+    },
     clock::Clock,
-    webhooks::Delivery,
 };
 
 use super::{Kind, view};
-use crate::{news, orders::progress::ProgressError};
+use crate::{
+    news::{self, Happened},
+    orders::progress::ProgressError,
+};
 
 /// What a change touches.
 pub struct AfterSaleProgress<K: Kind> {
@@ -25,7 +32,7 @@ pub struct AfterSaleProgress<K: Kind> {
 /// A change that is not written yet.
 pub(crate) struct Change<K: Kind> {
     request: AfterSale<K>,
-    deliveries: Vec<Delivery>,
+    news: Vec<News>,
 }
 
 impl<K: Kind> AfterSaleProgress<K> {
@@ -36,7 +43,7 @@ impl<K: Kind> AfterSaleProgress<K> {
         event: K::Event,
         also: Vec<Write>,
     ) -> Result<AfterSale<K>, ProgressError> {
-        let mut change = self.change(request, event)?;
+        let mut change = self.change(request, event).await?;
         let mut writes = self.news(&change)?;
         writes.extend(also);
         self.requests.save(&mut change.request, writes).await?;
@@ -45,15 +52,18 @@ impl<K: Kind> AfterSaleProgress<K> {
     }
 
     /// What `event` changes, to be written in a larger transaction.
-    pub(crate) fn change(
+    pub(crate) async fn change(
         &self,
         request: AfterSale<K>,
         event: K::Event,
     ) -> Result<Change<K>, ProgressError> {
         let now = (self.now)();
+        let before = request.stage.clone();
         let (request, kinds) = request.on(event, now)?;
-        let deliveries = news::deliveries(&view::about(&request), &kinds, now);
-        Ok(Change { request, deliveries })
+        let account = K::account_news(&before, &request.stage);
+        let happened = Happened { kinds, account };
+        let news = news::compose(&self.outbox, &view::about(&request), &happened, now).await?;
+        Ok(Change { request, news })
     }
 
     /// For that transaction.
@@ -65,11 +75,10 @@ impl<K: Kind> AfterSaleProgress<K> {
 
     /// Once it is written.
     pub(crate) async fn tell(&self, change: &Change<K>) {
-        news::tell(&self.webhooks, &change.deliveries).await;
+        news::tell(&self.webhooks, &change.news).await;
     }
 
     fn news(&self, change: &Change<K>) -> Result<Vec<Write>, ProgressError> {
-        let puts = change.deliveries.iter().map(|delivery| self.outbox.put(delivery));
-        Ok(puts.collect::<Result<_, _>>()?)
+        Ok(self.outbox.writes(&change.news, (self.now)())?)
     }
 }

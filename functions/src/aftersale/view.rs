@@ -27,6 +27,8 @@ pub(crate) fn about<K: Kind>(request: &AfterSale<K>) -> About<'_> {
     About {
         owner: &request.owner,
         request: request.id.request(),
+        order: &request.order,
+        return_id: K::return_id(request),
         webhooks: &request.webhooks,
         body: body(request),
     }

@@ -35,6 +35,7 @@ async fn main() -> Result<(), lambda_http::Error> {
             keyed_hash: KeyedHash::new(&aws, required("HASH_KEY_ID")?),
             jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
             webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
+            reach: required("WEBHOOK_REACH")?,
             now: clock::system,
         },
     })

@@ -1,28 +1,31 @@
-//! The queue `webhooks`.
+//! The queues `webhooks.fifo` and `webhook-retries`.
 
-use std::time::Duration;
-
-use functions::jobs::deliver_webhook::DeliverWebhook;
+use functions::jobs::deliver_webhook::{DeliverWebhook, TIMEOUT};
 use spelter::{
-    aws::{self, orders::Orders, queue::Webhooks, vault::Vault},
+    aws::{
+        self,
+        orders::Orders,
+        queue::{WebhookRetries, Webhooks},
+        vault::Vault,
+    },
     clock,
-    config::required,
-    http::client,
+    config::{optional, required},
+    http::outbound::Outbound,
     sqs, telemetry,
 };
-
-/// Receivers are told to answer fast.
-const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
     sqs::serve(DeliverWebhook {
-        outbox: Orders::new(&aws, required("ORDERS_TABLE")?).outbox(),
+        outbox: orders.outbox(),
+        settings: orders.webhook_settings(),
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
         webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
-        client: client::build(TIMEOUT)?,
+        retries: WebhookRetries::new(&aws, required("WEBHOOK_RETRIES_QUEUE_URL")?),
+        outbound: Outbound::new(required("WEBHOOK_REACH")?, optional("DNS_SERVER")?, TIMEOUT)?,
         now: clock::system,
     })
     .await

@@ -5,6 +5,7 @@ use spelter::{
     aws::queue::JobMessage,
     cancellations::{Cancellation, Status, attempting},
     error::{Code, MoneyMoved},
+    id::ReturnId,
 };
 
 use crate::{
@@ -23,6 +24,10 @@ impl Kind for Status {
             ]),
             Self::Failed(refusal) => error(refusal, money_moved(refusal.code)),
         }
+    }
+
+    fn return_id(_: &Cancellation) -> Option<ReturnId> {
+        None
     }
 
     fn message(request: &Cancellation) -> JobMessage {

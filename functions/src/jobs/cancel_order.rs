@@ -77,7 +77,7 @@ impl<C: Connector> AccountWorker<C> {
             return Err(format!("order {} is not placed", order.id).into());
         };
         let tracking = placement.tracking.without(&cancellation.merchant_order_id, (self.now)());
-        let mut change = self.cancellations.change(cancellation, Event::Succeed)?;
+        let mut change = self.cancellations.change(cancellation, Event::Succeed).await?;
         let mut also = vec![self.held(turn)?];
         also.extend(self.cancellations.writes(&mut change)?);
         also.extend(refund);

@@ -10,12 +10,11 @@ use spelter::{
         mails::{Kind, Line},
     },
     aws::{accounts::Accounts, mail_log::MailLog},
+    clock::modern_text,
     error::ApiError,
     http::{Endpoint, Request},
     id::{self, Kind as _},
 };
-
-use super::view::text;
 
 /// What this function may touch.
 pub struct ListAccountMails {
@@ -67,7 +66,7 @@ impl View {
             line;
         Self {
             message_id,
-            received_at: text(received_at),
+            received_at: modern_text(received_at),
             from_domain,
             kind,
             accepted: refused.is_none(),

@@ -11,6 +11,7 @@ use spelter::{
         health::{Health, SignInError},
     },
     aws::leases::Holder,
+    clock::modern_text,
     email::Email,
     id::{AccountId, RequestId},
     retailers::RetailerCode,
@@ -75,18 +76,14 @@ impl View {
             has_totp,
             has_forwarding,
             locked_by_job_id: own.map(|holder| holder.job.clone()),
-            last_used_at: last_used_at.map(text),
-            last_sign_in: last_sign_in.map(text),
+            last_used_at: last_used_at.map(modern_text),
+            last_sign_in: last_sign_in.map(modern_text),
             last_error: last_error.as_ref().map(SignInError::to_json),
             is_paused: cooldown_minutes.is_some(),
             cooldown_minutes,
             retailer_config,
-            created_at: text(created_at),
-            updated_at: text(updated_at),
+            created_at: modern_text(created_at),
+            updated_at: modern_text(updated_at),
         }
     }
-}
-
-pub(super) fn text(time: Timestamp) -> String {
-    format!("{time:.6}")
 }

@@ -35,10 +35,11 @@ use spelter::{
     redact,
     retailers::{RetailerCode, Site},
     sealed::Sealed,
+    webhooks::address::Reach,
 };
 use uuid::{Timestamp as UuidTime, Uuid};
 
-use super::view;
+use super::{progress::news_of, view};
 use crate::news;
 
 /// What accepting an order touches.
@@ -63,6 +64,8 @@ pub struct AcceptOrder {
     pub jobs: Jobs,
     /// The way to the sender.
     pub webhooks: Webhooks,
+    /// How far webhooks go.
+    pub reach: Reach,
     /// The time.
     pub now: Clock,
 }
@@ -111,7 +114,7 @@ impl AcceptOrder {
         body: Value,
         origin: Origin,
     ) -> Result<Accepting, ApiError> {
-        let (wanted, site) = read(&body, &owner)?;
+        let (wanted, site) = read(&body, &owner, self.reach)?;
         let idempotency = self.idempotency(&wanted, &body).await?;
         let draft = self.draft(owner.clone(), wanted, site, body).await;
         let Draft { order, mut also } = match (draft, &idempotency) {
@@ -166,16 +169,14 @@ impl AcceptOrder {
     ) -> Result<Accepting, ApiError> {
         let now = (self.now)();
         let order = Order { hold: None, ..order };
-        let (order, kinds) = order
-            .on(Event::Refuse(refusal), now)
+        let (order, happened) = news_of(order, Event::Refuse(refusal), now)
             .map_err(|error| ApiError::Internal(error.into()))?;
-        let deliveries = news::deliveries(&view::about(&order), &kinds, now);
-        let writes: Result<Vec<_>, _> =
-            deliveries.iter().map(|delivery| self.outbox.put(delivery)).collect();
-        let also = writes?.into_iter().chain(retired).collect();
+        let news = news::compose(&self.outbox, &view::about(&order), &happened, now).await?;
+        let mut also = self.outbox.writes(&news, now)?;
+        also.extend(retired);
         match self.orders.create(&order, idempotency.as_ref(), also).await? {
             Created::New => {
-                news::tell(&self.webhooks, &deliveries).await;
+                news::tell(&self.webhooks, &news).await;
                 Ok(Accepting::Accepted(order.id))
             }
             Created::Before(id) => Ok(Accepting::Accepted(id)),
@@ -297,7 +298,7 @@ impl AcceptOrder {
 }
 
 /// A valid order and where it is bought.
-fn read(body: &Value, owner: &Owner) -> Result<(OrderRequest, Site), ApiError> {
+fn read(body: &Value, owner: &Owner, reach: Reach) -> Result<(OrderRequest, Site), ApiError> {
     // A retry's body is put together from two.
     if body.to_string().len() > MAX_BODY_BYTES {
         return Err(ApiError::TooLarge(MAX_BODY_BYTES));
@@ -307,7 +308,7 @@ fn read(body: &Value, owner: &Owner) -> Result<(OrderRequest, Site), ApiError> {
     {
         RetailerCode::named(retailer).map_err(ApiError::Refused)?;
     }
-    let wanted = request::parse(body).map_err(ApiError::Invalid)?;
+    let wanted = request::parse(body, reach).map_err(ApiError::Invalid)?;
     let site = Site::of(wanted.purchase.retailer, owner.mode).ok_or_else(|| {
         let text = "cannot be bought at with a live key yet: there is no live adapter for it";
         unusable("retailer", text)

@@ -4,19 +4,23 @@ use jiff::Timestamp;
 use spelter::{
     aftersale::OutOfTurn,
     aws::{
-        AwsError, cards::Cards, ledger::Ledger, orders::Orders, outbox::Outbox, queue::Webhooks,
+        AwsError,
+        cards::Cards,
+        ledger::Ledger,
+        orders::Orders,
+        outbox::{News, Outbox},
+        queue::Webhooks,
         transaction::Write,
     },
     clock::Clock,
     id::PostingId,
     ledger::Posting,
-    orders::{Event, IllegalTransition, Order, Status},
-    webhooks::Delivery,
+    orders::{Event, IllegalTransition, Order, Status, account_news::account_news},
 };
 use uuid::Uuid;
 
 use super::view;
-use crate::news;
+use crate::news::{self, Happened};
 
 /// What a change touches.
 pub struct Progress {
@@ -63,8 +67,20 @@ impl From<AwsError> for ProgressError {
 /// A change of one order, ready to be written.
 struct Step {
     order: Order,
-    deliveries: Vec<Delivery>,
+    news: Vec<News>,
     also: Vec<Write>,
+}
+
+/// The order after `event` at `now`, and what happened to it.
+pub(crate) fn news_of(
+    order: Order,
+    event: Event,
+    now: Timestamp,
+) -> Result<(Order, Happened), IllegalTransition> {
+    let before = order.status.clone();
+    let (order, kinds) = order.on(event, now)?;
+    let account = account_news(&before, &order.status);
+    Ok((order, Happened { kinds, account }))
 }
 
 impl Progress {
@@ -87,26 +103,29 @@ impl Progress {
         mut also: Vec<Write>,
     ) -> Result<Vec<Order>, ProgressError> {
         let now = (self.now)();
-        let (mut orders, mut deliveries) = (Vec::new(), Vec::new());
+        let (mut orders, mut news) = (Vec::new(), Vec::new());
         for (order, event) in events {
-            let step = self.step(order, event, now)?;
+            let step = self.step(order, event, now).await?;
             orders.push(step.order);
-            deliveries.extend(step.deliveries);
+            news.extend(step.news);
             also.extend(step.also);
         }
         let orders = self.orders.save_all(orders, also).await?;
-        news::tell(&self.webhooks, &deliveries).await;
+        news::tell(&self.webhooks, &news).await;
         Ok(orders)
     }
 
-    fn step(&self, order: Order, event: Event, now: Timestamp) -> Result<Step, ProgressError> {
+    async fn step(
+        &self,
+        order: Order,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Step, ProgressError> {
         let (had_card, had_ended) = (order.has_card, order.status.is_final());
-        let (order, kinds) = order.on(event, now)?;
-        let deliveries = news::deliveries(&view::about(&order), &kinds, now);
-        let mut also = Vec::new();
-        for delivery in &deliveries {
-            also.push(self.outbox.put(delivery)?);
-        }
+        let (order, happened) = news_of(order, event, now)?;
+        let about = view::about(&order);
+        let news = Box::pin(news::compose(&self.outbox, &about, &happened, now)).await?;
+        let mut also = self.outbox.writes(&news, now)?;
         if order.status.is_final() && !had_ended {
             also.extend(self.orders.claims(&order)?);
             if had_card {
@@ -114,7 +133,7 @@ impl Progress {
             }
             also.extend(self.settle(&order, now)?);
         }
-        Ok(Step { order, deliveries, also })
+        Ok(Step { order, news, also })
     }
 
     /// What a client's balance paid for is spent, and what it did not is given back. While nobody knows which, it

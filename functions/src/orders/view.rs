@@ -28,6 +28,8 @@ pub(crate) fn about(order: &Order) -> About<'_> {
     About {
         owner: &order.owner,
         request: order.id.request(),
+        order: &order.id,
+        return_id: None,
         webhooks: &order.webhooks,
         body: body(order),
     }

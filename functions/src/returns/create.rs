@@ -28,7 +28,8 @@ impl Endpoint for CreateReturn {
         let id = request.id::<id::Order>("request_id")?;
         let order = self.accept.order(&owner, &id).await?;
         let body = request.object_or_nothing()?;
-        let wish = aftersale::read::<Wanted>(body.clone()).map_err(ApiError::Invalid)?;
+        let wish = aftersale::read::<Wanted>(body.clone(), self.accept.reach)
+            .map_err(ApiError::Invalid)?;
         let placement = aftersale::placed(&order.status).map_err(ApiError::Refused)?;
         if !order.retailer.offers_returns() {
             let text =

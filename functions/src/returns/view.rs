@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use spelter::{
     aws::queue::JobMessage,
     error::MoneyMoved,
+    id::ReturnId,
     retailers::ReturnProgress,
     returns::{Return, Started, Status},
 };
@@ -21,6 +22,10 @@ impl Kind for Status {
             // The goods were paid for, and a return that is not finished gives nothing back.
             Self::Failed(refusal) => error(refusal, MoneyMoved::Yes),
         }
+    }
+
+    fn return_id(request: &Return) -> Option<ReturnId> {
+        Some(request.id.clone())
     }
 
     fn message(request: &Return) -> JobMessage {

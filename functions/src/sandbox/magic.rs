@@ -87,10 +87,12 @@ mod tests {
     use super::*;
 
     /// Codes that only the API itself raises, of a request that is refused at once, or that no product is to blame for.
-    const NOT_OF_A_SHOP: [Code; 11] = [
+    const NOT_OF_A_SHOP: [Code; 13] = [
         Code::AbortedRequest,
         Code::InsufficientAddaxBalance,
         Code::InvalidClientToken,
+        Code::InvalidDeliveryId,
+        Code::InvalidEndpointId,
         Code::InvalidJson,
         Code::InvalidRequest,
         Code::InvalidRequestId,

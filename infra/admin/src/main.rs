@@ -1,10 +1,12 @@
 //! What an operator does with a deployment, local or deployed: clients and their keys, their money and their refunds.
 //!
-//! It speaks to DynamoDB directly with the operator's own AWS credentials, so there is no admin API to protect.
+//! It speaks to DynamoDB directly with the operator's own AWS credentials, so there is no admin API to protect. Only
+//! `webhooks` is for clients: it receives on this machine what they are told.
 
 mod errors;
 mod ledger;
 mod refunds;
+mod webhooks;
 
 use std::{process::ExitCode, str::FromStr};
 
@@ -39,6 +41,9 @@ enum Command {
     /// Refunds that clients wait for.
     #[command(subcommand)]
     Refund(refunds::RefundCommand),
+    /// What clients are told, seen from their side.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Prints the page of error codes.
     Errors,
 }
@@ -74,6 +79,7 @@ async fn main() -> ExitCode {
         Command::Client(command) => client(command).await,
         Command::Ledger(command) => ledger::run(command).await,
         Command::Refund(command) => refunds::run(command).await,
+        Command::Webhooks(command) => webhooks::run(command).await,
         Command::Errors => {
             print!("{}", errors::page());
             Ok(())

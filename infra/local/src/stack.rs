@@ -441,6 +441,7 @@ async fn bind_mail(ports: &Ports) -> Result<mail::Listeners, StackError> {
 fn parameters(settings: &Settings, mail: &mail::Addresses) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::from([
         ("DnsServer".to_owned(), mail.dns.to_string()),
+        ("WebhookReach".to_owned(), "loopback".to_owned()),
         ("GmailOrigin".to_owned(), loopback_url(mail.gmail.port())),
     ]);
     parameters.extend(settings.parameters.clone());

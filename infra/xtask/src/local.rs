@@ -119,8 +119,17 @@ pub(crate) fn down() -> Result<()> {
 /// Builds the functions and what runs them. Always the same choice of packages: another one would
 /// have other features of their dependencies, and cargo would build those again.
 pub(crate) fn build() -> Result<()> {
-    let arguments = ["build", "--workspace", "--bins"];
-    shell::run(Command::new(machine::cargo()).current_dir(machine::root()).args(arguments))
+    cargo_build(&["--bins"])
+}
+
+/// Builds one program with the features that it has in [`build`].
+pub(crate) fn build_program(name: &str) -> Result<()> {
+    cargo_build(&["--bin", name])
+}
+
+fn cargo_build(which: &[&str]) -> Result<()> {
+    let mut cargo = Command::new(machine::cargo());
+    shell::run(cargo.current_dir(machine::root()).args(["build", "--workspace"]).args(which))
 }
 
 /// Shows the log until Ctrl-C.

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask up | down | test | client | operator`.
+//! The project's commands: `cargo xtask up | down | test | client | operator | webhooks`.
 //!
 //! It must build in seconds, since it is the first thing anybody runs: no AWS SDK and no async
 //! runtime here. What takes those is in `spelter-local` and `spelter-admin`, which this builds.
@@ -12,6 +12,7 @@ mod sam;
 mod shell;
 mod stack;
 mod test;
+mod webhooks;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Run `spelter-admin` with the local stack's tables: `cargo xtask operator ledger --help`.
     Operator(operator::Operator),
+    /// Receive webhooks on this machine: `cargo xtask webhooks listen --help`.
+    Webhooks(webhooks::Webhooks),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Test(test) => return test::run(&test),
         Command::Client { command } => clients::run(&command),
         Command::Operator(operator) => operator::run(&operator),
+        Command::Webhooks(webhooks) => webhooks::run(&webhooks),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

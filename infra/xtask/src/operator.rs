@@ -37,9 +37,12 @@ pub(crate) fn run(operator: &Operator) -> Result<()> {
     shell::run(program.args(&operator.arguments))
 }
 
+/// The tool's name.
+pub(crate) const PROGRAM: &str = "spelter-admin";
+
 /// The tool.
 pub(crate) fn admin() -> Command {
-    Command::new(machine::binaries().join("spelter-admin"))
+    Command::new(machine::binaries().join(PROGRAM))
 }
 
 /// The tool, speaking to the local stack's `DynamoDB`.

@@ -1,7 +1,8 @@
 //! Running programs, with a word of progress before and a clear one when they fail.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use std::{
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -24,6 +25,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status})", name(command));
     }
     Ok(())
+}
+
+/// Becomes a program, so that Ctrl-C and its exit code are its own; returns only if that fails.
+pub(crate) fn replace_with(command: &mut Command) -> Error {
+    let error = command.exec();
+    Error::new(error).context(format!("cannot run {}", name(command)))
 }
 
 /// Runs a program and returns what it printed; an error with its words if it fails.

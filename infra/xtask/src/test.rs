@@ -75,7 +75,9 @@ pub(crate) fn run(test: &Test) -> ExitCode {
         });
         report.phase("Dependencies", |_| deny());
         report.phase("Unit tests", |counts| {
-            count(cargo_command(&["test", "--workspace", "--lib", "--bins"]), counts)
+            // `listen` runs a program, but no stack.
+            let which = ["test", "--workspace", "--lib", "--bins", "--test", "listen"];
+            count(cargo_command(&which), counts)
         });
     }
     report.phase("Black-box tests", |counts| black_box(test.filter.as_deref(), counts));
@@ -176,10 +178,16 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
         if runs_schemathesis {
             return test(SCHEMATHESIS, &[]);
         }
-        return test("it", &[filter]).and(test("alone", &[filter])).and(test("costs", &[filter]));
+        return test("it", &[filter])
+            .and(test("alone", &[filter]))
+            .and(test("costs", &[filter]))
+            .and(test("deliveries", &[filter]));
     }
     // Every verdict counts, even if an earlier one is bad.
-    let tests = test("it", &[]).and(test("alone", &[])).and(test("costs", &[]));
+    let tests = test("it", &[])
+        .and(test("alone", &[]))
+        .and(test("costs", &[]))
+        .and(test("deliveries", &[]));
     let described = shell::phase("API description", || test(SCHEMATHESIS, &[]));
     let before = test("restart", &["before"]);
     drop(guard);

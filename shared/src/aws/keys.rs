@@ -7,7 +7,12 @@
 //! | bundle that waits | owner | `BUNDLE#<account>#<group>#<id>` |
 //! | cancellation | owner | `CANCELLATION#<id>` |
 //! | return | owner | `RETURN#<id>` |
-//! | delivery of a webhook | owner | `DELIVERY#<request>#<id>` |
+//! | webhooks that wait for one receiver | owner | `LANE#<request>#<receiver>#<endpoint>#<origin>` |
+//! | delivery of a webhook | owner | `DELIVERY#<id>` |
+//! | that a delivery is not tried any more | owner | `UNDELIVERED#<id>` |
+//! | what deliveries say | owner | `PAYLOAD#<request>#<id>` |
+//! | endpoint that fails or is disabled | owner | `ENDPOINT#<receiver or endpoint>` |
+//! | the client's own endpoint and signing secrets | owner | `WEBHOOKS` |
 //! | claim | `CLAIM#<account>` | the retailer's order id |
 //! | claim of a return | `CLAIM#<account>` | `RETURN#<the retailer's return id>` |
 //!
@@ -20,8 +25,9 @@ use sha2::{Digest, Sha256};
 use super::{AwsError, Item, key};
 use crate::{
     accounts::{AccountRef, Owner},
-    id::{BundleId, CancellationId, DeliveryId, Id, Kind, OrderId, RequestId, ReturnId},
+    id::{BundleId, CancellationId, DeliveryId, Id, Kind, OrderId, PayloadId, RequestId, ReturnId},
     orders::bundling::Group,
+    webhooks::lanes::{LaneKey, ReceiverKey},
 };
 
 /// Something that is due, by its key.
@@ -35,8 +41,8 @@ pub enum Due {
     Cancellation(Owner, CancellationId),
     /// A return.
     Return(Owner, ReturnId),
-    /// A webhook to be delivered.
-    Delivery(Owner, RequestId, DeliveryId),
+    /// Webhooks that wait for one receiver.
+    Lane(Owner, LaneKey),
 }
 
 /// Where a bundle is.
@@ -60,12 +66,12 @@ pub(super) enum DueKind {
     Bundle,
     Cancellation,
     Return,
-    Delivery,
+    Lane,
 }
 
 impl DueKind {
     const ALL: [Self; 5] =
-        [Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Delivery];
+        [Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Lane];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +79,7 @@ impl DueKind {
             Self::Bundle => "bundle",
             Self::Cancellation => "cancellation",
             Self::Return => "return",
-            Self::Delivery => "delivery",
+            Self::Lane => "lane",
         }
     }
 
@@ -84,9 +90,9 @@ impl DueKind {
     }
 
     /// Every shard there is.
-    pub(super) fn shards() -> impl Iterator<Item = String> {
-        let of =
-            |kind: Self| (0..DUE_SHARDS).map(move |shard| format!("{}-{shard}", kind.as_str()));
+    pub(super) fn shards() -> impl Iterator<Item = (Self, String)> {
+        let name = |kind: Self, shard| format!("{}-{shard}", kind.as_str());
+        let of = move |kind| (0..DUE_SHARDS).map(move |shard| (kind, name(kind, shard)));
         Self::ALL.into_iter().flat_map(of)
     }
 }
@@ -117,13 +123,42 @@ pub(super) fn aftersale_sk<K: Kind>(kind: DueKind, id: &Id<K>) -> String {
     format!("{}#{id}", kind.as_str().to_uppercase())
 }
 
-pub(super) fn delivery(owner: &Owner, request: &RequestId, id: &DeliveryId) -> Item {
-    owned(owner, delivery_sk(request, id))
+pub(super) fn lane_sk(lane: &LaneKey) -> String {
+    let LaneKey { request, receiver, endpoint, origin } = lane;
+    format!("LANE#{request}#{receiver}#{endpoint}#{origin}")
 }
 
-pub(super) fn delivery_sk(request: &RequestId, id: &DeliveryId) -> String {
-    format!("DELIVERY#{request}#{id}")
+/// What the keys of all deliveries begin with; their ids sort by time.
+pub(super) const DELIVERY: &str = "DELIVERY#";
+/// The same for those that are not tried any more.
+pub(super) const UNDELIVERED: &str = "UNDELIVERED#";
+
+pub(super) fn delivery_sk(id: &DeliveryId) -> String {
+    format!("{DELIVERY}{id}")
 }
+
+pub(super) fn undelivered_sk(id: &DeliveryId) -> String {
+    format!("{UNDELIVERED}{id}")
+}
+
+/// What the keys of all that was said of a request begin with.
+pub(super) fn payloads_sk(request: &RequestId) -> String {
+    format!("PAYLOAD#{request}#")
+}
+
+pub(super) fn payload_sk(request: &RequestId, id: &PayloadId) -> String {
+    format!("{}{id}", payloads_sk(request))
+}
+
+/// What the keys of all endpoints begin with.
+pub(super) const ENDPOINT: &str = "ENDPOINT#";
+
+pub(super) fn endpoint_sk(key: &ReceiverKey) -> String {
+    format!("{ENDPOINT}{key}")
+}
+
+/// The client's own endpoint and its signing secrets.
+pub(super) const WEBHOOKS: &str = "WEBHOOKS";
 
 pub(super) fn claim_pk(account: &AccountRef) -> String {
     format!("CLAIM#{account}")
@@ -148,8 +183,10 @@ pub(super) fn read_due(item: &Item) -> Result<Due, AwsError> {
             ["ORDER", order] => Some(Due::Order(owner, order.parse().ok()?)),
             ["CANCELLATION", id] => Some(Due::Cancellation(owner, id.parse().ok()?)),
             ["RETURN", id] => Some(Due::Return(owner, id.parse().ok()?)),
-            ["DELIVERY", request, id] => {
-                Some(Due::Delivery(owner, request.parse().ok()?, id.parse().ok()?))
+            ["LANE", request, receiver, endpoint, origin] => {
+                let (request, receiver) = (request.parse().ok()?, receiver.parse().ok()?);
+                let (endpoint, origin) = (endpoint.parse().ok()?, origin.parse().ok()?);
+                Some(Due::Lane(owner, LaneKey { request, receiver, endpoint, origin }))
             }
             ["BUNDLE", account, group, id] => {
                 let (account, group) = (AccountRef::stored(account), Group((*group).to_owned()));
@@ -171,10 +208,14 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef";
         let item = |sk: String| key([("pk", owner.to_owned()), ("sk", sk)]);
         assert!(matches!(read_due(&item(format!("ORDER#{id}"))), Ok(Due::Order(..))));
-        assert!(matches!(
-            read_due(&item(format!("DELIVERY#{id}#msg_{id}"))),
-            Ok(Due::Delivery(..))
-        ));
+        let lane = LaneKey {
+            request: id.parse().unwrap(),
+            receiver: id.parse().unwrap(),
+            endpoint: ReceiverKey::account(),
+            origin: id.parse().unwrap(),
+        };
+        let found = read_due(&item(lane_sk(&lane)));
+        assert!(matches!(found, Ok(Due::Lane(_, found)) if found == lane));
         let id_of = |text: &str| text.parse::<CancellationId>().unwrap();
         let sk = aftersale_sk(DueKind::Cancellation, &id_of(id));
         assert!(matches!(read_due(&item(sk)), Ok(Due::Cancellation(..))));

@@ -23,6 +23,7 @@ use super::{
     text,
     transaction::{self, NotWritten, Refused, Write},
     vault::Context,
+    webhook_settings::WebhookSettings,
 };
 use crate::{
     accounts::{AccountRef, Owner},
@@ -143,6 +144,11 @@ impl Orders {
     /// The outbox in the same table.
     pub fn outbox(&self) -> Outbox {
         Outbox::new(self.db.clone(), self.table.clone())
+    }
+
+    /// Clients' own endpoints in the same table.
+    pub fn webhook_settings(&self) -> WebhookSettings {
+        WebhookSettings::new(self.db.clone(), self.table.clone())
     }
 
     /// The bundles in the same table.

@@ -6,13 +6,16 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client, error::SdkError, operation::change_message_visibility::ChangeMessageVisibilityError,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{AwsError, keys::BundleKey};
 use crate::{
     accounts::{AccountRef, Owner},
-    id::{CancellationId, DeliveryId, OrderId, RequestId, ReturnId},
+    id::{CancellationId, OrderId, ReturnId},
     products::PageKey,
+    webhooks::lanes::LaneKey,
 };
 
 /// A message of the jobs queue: ids only. Whatever touches a retailer account is one of these.
@@ -81,25 +84,35 @@ impl fmt::Display for JobMessage {
     }
 }
 
-/// A message of the webhooks queue: ids only.
+/// A message of the webhooks queues: ids only. It is a hint; the lane says what is due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum WebhookMessage {
-    /// Try this delivery.
+    /// Try what is due in this lane.
     Deliver {
         /// Whose.
         owner: Owner,
-        /// Of which request.
-        request: RequestId,
         /// Which.
-        delivery: DeliveryId,
+        lane: LaneKey,
+        /// That much is due by the sweeper's clock, which may be ahead of the sender's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        as_of: Option<Timestamp>,
+    },
+    /// Have this lane tried: the queue that can wait has waited.
+    Wake {
+        /// Whose.
+        owner: Owner,
+        /// Which.
+        lane: LaneKey,
     },
 }
 
 impl fmt::Display for WebhookMessage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Deliver { owner: _, request, delivery } = self;
-        write!(formatter, "deliver {delivery} of {request}")
+        match self {
+            Self::Deliver { lane, .. } => write!(formatter, "deliver {lane}"),
+            Self::Wake { lane, .. } => write!(formatter, "wake {lane}"),
+        }
     }
 }
 
@@ -198,7 +211,7 @@ fn is_back(error: &ChangeMessageVisibilityError) -> bool {
         || error.meta().code() == Some("InvalidParameterValue")
 }
 
-/// The webhooks queue.
+/// The webhooks queue: FIFO, a few message groups for each host, so that one that hangs holds up nobody else.
 #[derive(Clone)]
 pub struct Webhooks {
     sqs: Client,
@@ -211,9 +224,70 @@ impl Webhooks {
         Self { sqs: Client::new(config), url }
     }
 
-    /// Has a delivery tried after `delay`, which SQS limits to [`MAX_DELAY`].
-    pub async fn send(&self, message: &WebhookMessage, delay: Duration) -> Result<(), AwsError> {
-        let body = serde_json::to_string(message).map_err(AwsError::call("sqs:SendMessage"))?;
+    /// Has what is due in a lane tried now.
+    pub async fn deliver(&self, owner: &Owner, lane: &LaneKey) -> Result<(), AwsError> {
+        // Each time another message: a hint that was acted on says nothing of what came after it.
+        self.send(owner, lane, None, Uuid::new_v4().simple().to_string()).await
+    }
+
+    /// Has a lane tried that is due since `due_at` by a clock that shows `as_of`. The same lane, due since the same
+    /// time, is one message in five minutes: nobody has tried it since the last.
+    pub async fn deliver_due(
+        &self,
+        owner: &Owner,
+        lane: &LaneKey,
+        due_at: Timestamp,
+        as_of: Timestamp,
+    ) -> Result<(), AwsError> {
+        let LaneKey { request, receiver, .. } = lane;
+        let dedup = format!("{request}-{receiver}-{}", due_at.as_millisecond());
+        self.send(owner, lane, Some(as_of), dedup).await
+    }
+
+    async fn send(
+        &self,
+        owner: &Owner,
+        lane: &LaneKey,
+        as_of: Option<Timestamp>,
+        dedup: String,
+    ) -> Result<(), AwsError> {
+        let message = WebhookMessage::Deliver { owner: owner.clone(), lane: lane.clone(), as_of };
+        let body = serde_json::to_string(&message).map_err(AwsError::call("sqs:SendMessage"))?;
+        self.sqs
+            .send_message()
+            .queue_url(&self.url)
+            .message_group_id(lane.group(owner))
+            .message_deduplication_id(dedup)
+            .message_body(body)
+            .send()
+            .await
+            .map_err(AwsError::call("sqs:SendMessage"))?;
+        Ok(())
+    }
+}
+
+/// The queue in which lanes wait for their next try: a FIFO queue cannot hold back a single message.
+#[derive(Clone)]
+pub struct WebhookRetries {
+    sqs: Client,
+    url: String,
+}
+
+impl WebhookRetries {
+    /// The queue at `url`.
+    pub fn new(config: &SdkConfig, url: String) -> Self {
+        Self { sqs: Client::new(config), url }
+    }
+
+    /// Has a lane tried after `delay`, which SQS limits to [`MAX_DELAY`].
+    pub async fn wake(
+        &self,
+        owner: &Owner,
+        lane: &LaneKey,
+        delay: Duration,
+    ) -> Result<(), AwsError> {
+        let message = WebhookMessage::Wake { owner: owner.clone(), lane: lane.clone() };
+        let body = serde_json::to_string(&message).map_err(AwsError::call("sqs:SendMessage"))?;
         self.sqs
             .send_message()
             .queue_url(&self.url)

@@ -14,7 +14,7 @@ use crate::{
     id::AccountId,
     retailers::Card,
     totp::TotpSecret,
-    webhooks::{Subscription, Webhooks},
+    webhooks::{Subscription, Webhooks, address::Reach},
 };
 
 const MAX_IDEMPOTENCY_KEY_CHARS: usize = 256;
@@ -42,7 +42,7 @@ pub struct OrderRequest {
 }
 
 /// Reads a body, or says everything that is wrong with it.
-pub fn parse(body: &Value) -> Result<OrderRequest, Vec<FieldError>> {
+pub fn parse(body: &Value, reach: Reach) -> Result<OrderRequest, Vec<FieldError>> {
     let body = fields::without_blanks(body.clone());
     if !body.is_object() {
         return Err(vec![FieldError::of_body("the body must be a JSON object")]);
@@ -50,7 +50,7 @@ pub fn parse(body: &Value) -> Result<OrderRequest, Vec<FieldError>> {
     let purchase = fields::read::<Purchase>(body.clone());
     let envelope = fields::read::<Envelope>(body);
     match (purchase, envelope) {
-        (Ok(purchase), Ok(envelope)) => join(purchase, envelope),
+        (Ok(purchase), Ok(envelope)) => join(purchase, envelope, reach),
         (purchase, envelope) => {
             let mut faults = purchase.err().unwrap_or_default();
             // Both read the payment method; what both find wrong is said once.
@@ -64,13 +64,17 @@ pub fn parse(body: &Value) -> Result<OrderRequest, Vec<FieldError>> {
     }
 }
 
-fn join(purchase: Purchase, envelope: Envelope) -> Result<OrderRequest, Vec<FieldError>> {
+fn join(
+    purchase: Purchase,
+    envelope: Envelope,
+    reach: Reach,
+) -> Result<OrderRequest, Vec<FieldError>> {
     let mut faults = contradictions(&purchase, &envelope);
-    let subscriptions = match envelope.webhooks.bounded_subscriptions() {
+    let subscriptions = match envelope.webhooks.subscriptions(reach) {
         Ok(subscriptions) if faults.is_empty() => subscriptions,
         Ok(_) => return Err(faults),
-        Err(fault) => {
-            faults.push(fault);
+        Err(more) => {
+            faults.extend(more);
             return Err(faults);
         }
     };
@@ -301,15 +305,19 @@ mod tests {
     fn faults(change: impl FnOnce(&mut Value)) -> Vec<String> {
         let mut body = documented();
         change(&mut body);
-        let mut paths: Vec<_> =
-            parse(&body).err().unwrap_or_default().iter().map(FieldError::dotted_path).collect();
+        let mut paths: Vec<_> = parse(&body, Reach::Public)
+            .err()
+            .unwrap_or_default()
+            .iter()
+            .map(FieldError::dotted_path)
+            .collect();
         paths.sort();
         paths
     }
 
     #[test]
     fn the_documents_example_is_valid() {
-        let request = parse(&documented()).map_err(|faults| format!("{faults:?}"));
+        let request = parse(&documented(), Reach::Public).map_err(|faults| format!("{faults:?}"));
         let request = request.unwrap_or_else(|faults| panic!("{faults}"));
         let limits = ShippingChoice::Within {
             order_by: OrderBy::Price,
@@ -327,7 +335,10 @@ mod tests {
         let purchase: Purchase = fields::read(fields::without_blanks(echo))
             .map_err(|faults| panic!("{faults:?}"))
             .unwrap();
-        assert_eq!(Some(purchase), parse(&documented()).ok().map(|request| request.purchase));
+        assert_eq!(
+            Some(purchase),
+            parse(&documented(), Reach::Public).ok().map(|request| request.purchase)
+        );
     }
 
     #[test]
@@ -336,7 +347,10 @@ mod tests {
             let mut body = documented();
             body["po_number"] = given;
             body["affiliate_info"] = json!({"tag": "yourtag-20"});
-            let purchase = parse(&body).map_err(|faults| panic!("{faults:?}")).unwrap().purchase;
+            let purchase = parse(&body, Reach::Public)
+                .map_err(|faults| panic!("{faults:?}"))
+                .unwrap()
+                .purchase;
             assert_eq!(purchase.po_number.as_deref(), Some(read));
             assert_eq!(purchase.affiliate_tag.as_deref(), Some("yourtag-20"));
         }
@@ -414,7 +428,7 @@ mod tests {
         body["retailer_credentials"]["password"] = json!(12345);
         body["payment_method"]["number"] = json!(5_555_555_555_554_444_u64);
         body["is_gift"] = json!("maybe");
-        let text = format!("{:?}", parse(&body).err().unwrap());
+        let text = format!("{:?}", parse(&body, Reach::Public).err().unwrap());
         assert!(!text.contains("12345") && !text.contains("5555555555554444"), "{text}");
         assert!(text.contains("maybe"), "{text}");
     }

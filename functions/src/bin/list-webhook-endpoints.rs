@@ -1,0 +1,16 @@
+//! `GET /v1/webhooks/endpoints`
+
+use functions::webhooks::list_endpoints::ListEndpoints;
+use spelter::{
+    aws::{self, orders::Orders},
+    config::required,
+    http, telemetry,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    telemetry::init();
+    let aws = aws::config().await;
+    let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
+    http::serve(ListEndpoints { outbox: orders.outbox() }).await
+}
