@@ -295,15 +295,16 @@ impl DeliverWebhook {
             }
         };
         log(&delivery, claim.attempt);
-        unless_lost(self.outbox.conclude(claim, &delivery, &conclusion, now, vec![]).await)?;
-        self.note(&delivery, dossier, &verdict, now).await?;
-        let Conclusion::Again(at) = conclusion else { return Ok(true) };
-        let wait = clock::until(at, now);
-        // What is due later than a queue can wait, the sweeper finds.
-        if wait <= MAX_DELAY {
-            self.retries.wake(&claim.owner, &claim.lane, wait).await?;
+        unless_lost(self.outbox.conclude(claim, &delivery, &conclusion, now).await)?;
+        if let Conclusion::Again(at) = conclusion {
+            let wait = clock::until(at, now);
+            // What is due later than a queue can wait, the sweeper finds.
+            if wait <= MAX_DELAY {
+                self.retries.wake(&claim.owner, &claim.lane, wait).await?;
+            }
         }
-        Ok(false)
+        self.note(&delivery, dossier, &verdict, now).await?;
+        Ok(conclusion == Conclusion::Ended)
     }
 
     /// Notes what a try says of its endpoint. Whoever learns something else at the same time is as right: the next try

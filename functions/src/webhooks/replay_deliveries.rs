@@ -87,7 +87,10 @@ impl Endpoint for ReplayDeliveries {
                 Ok(()) => replayed = replayed.saturating_add(1),
                 // Somebody else has replayed it, or what it said has expired.
                 Err(AwsError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    hurry(&self.webhooks, lanes).await;
+                    return Err(error.into());
+                }
             }
             lanes.insert((owner.clone(), delivery.lane()));
         }

@@ -4,7 +4,6 @@
 
 use deserr::Deserr;
 use http::StatusCode;
-use secrecy::ExposeSecret;
 use serde_json::Value;
 use spelter::{
     accounts::Owner,
@@ -96,13 +95,8 @@ impl SendTest {
             return Ok(Destination::Account);
         };
         let (url, userinfo) = split_userinfo(receiver_url(&url, self.reach).map_err(unfit)?);
-        let userinfo = match userinfo {
-            Some(text) => {
-                let context = secrets_context(owner, about, "webhook");
-                Some(self.vault.seal(&context, text.expose_secret().as_bytes()).await?)
-            }
-            None => None,
-        };
+        let context = secrets_context(owner, about, "webhook");
+        let userinfo = self.vault.seal_userinfo(&context, userinfo).await?;
         Ok(Destination::Url { url: url.into(), userinfo })
     }
 }

@@ -4,7 +4,6 @@
 
 use deserr::Deserr;
 use http::StatusCode;
-use secrecy::ExposeSecret;
 use spelter::{
     accounts::Owner,
     aws::{
@@ -51,13 +50,7 @@ impl Endpoint for SetEndpoint {
         let Body { url } = fields::read(body).map_err(ApiError::Invalid)?;
         let url = receiver_url(&url, self.reach).map_err(unfit)?;
         let (url, userinfo) = split_userinfo(url);
-        let userinfo = match userinfo {
-            Some(text) => {
-                let context = userinfo_context(&owner);
-                Some(self.vault.seal(&context, text.expose_secret().as_bytes()).await?)
-            }
-            None => None,
-        };
+        let userinfo = self.vault.seal_userinfo(&userinfo_context(&owner), userinfo).await?;
         let settings = loop {
             let before = self.settings.get(&owner).await?;
             let before = self.settings.with_secret(&owner, before, &self.vault).await?;

@@ -20,7 +20,7 @@ use super::{
     keys::{self, Due, DueKind},
     meeting_retries, number, text,
     transaction::{self, NotWritten, Write},
-    webhook_settings::{self, Settings},
+    webhook_settings::{self, Settings, WebhookSettings},
 };
 use crate::{
     accounts::Owner,
@@ -241,17 +241,8 @@ impl Outbox {
 
     /// Whether `owner` has an endpoint of its own.
     pub async fn has_endpoint(&self, owner: &Owner) -> Result<bool, AwsError> {
-        let found = self
-            .db
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(keys::owned(owner, keys::WEBHOOKS.to_owned())))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(AwsError::call("dynamodb:GetItem"))?;
-        let settings = found.item.map(webhook_settings::read).transpose()?;
-        Ok(settings.is_some_and(|settings| settings.url.is_some()))
+        let settings = WebhookSettings::new(self.db.clone(), self.table.clone());
+        Ok(settings.get(owner).await?.url.is_some())
     }
 
     /// Writes news of something that is stored nowhere else.
@@ -374,21 +365,19 @@ impl Outbox {
         Ok(dossier)
     }
 
-    /// Writes what followed from a try of `delivery` and `also` what else it changes. [`AwsError::Conflict`] if the
-    /// claim has run out and somebody else holds the lane.
+    /// Writes what followed from a try of `delivery`. [`AwsError::Conflict`] if the claim has run out and somebody else
+    /// holds the lane.
     pub async fn conclude(
         &self,
         claim: &Claim,
         delivery: &Delivery,
         conclusion: &Conclusion,
         now: Timestamp,
-        also: Vec<Write>,
     ) -> Result<(), AwsError> {
         let mut writes = vec![self.record(delivery)?];
         if let DeliveryState::Undelivered { .. } = delivery.state {
             writes.push(self.put_undelivered(delivery)?);
         }
-        writes.extend(also);
         match conclusion {
             Conclusion::Again(at) => {
                 writes.push(self.return_lane(claim, *at)?);
@@ -1044,7 +1033,7 @@ mod tests {
                 delivery.state = DeliveryState::Undelivered { at: at(number), reason };
                 let ended = Conclusion::Ended;
                 let claim = claim.unwrap().unwrap();
-                outbox.conclude(&claim, &delivery, &ended, at(number), vec![]).await.unwrap();
+                outbox.conclude(&claim, &delivery, &ended, at(number)).await.unwrap();
             }
         }
     }

@@ -109,6 +109,18 @@ impl Vault {
 }
 
 impl Vault {
+    /// Seals the user and password of a URL, if it has them.
+    pub async fn seal_userinfo(
+        &self,
+        context: &Context,
+        userinfo: Option<SecretString>,
+    ) -> Result<Option<Sealed>, AwsError> {
+        match userinfo {
+            Some(text) => self.seal(context, text.expose_secret().as_bytes()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Seals the users and passwords of webhooks' URLs.
     pub async fn seal_targets(
         &self,
@@ -117,10 +129,7 @@ impl Vault {
     ) -> Result<Vec<Target>, AwsError> {
         let mut targets = Vec::new();
         for Subscription { kind, url, userinfo } in subscriptions {
-            let userinfo = match userinfo {
-                Some(secret) => Some(self.seal(context, secret.expose_secret().as_bytes()).await?),
-                None => None,
-            };
+            let userinfo = self.seal_userinfo(context, userinfo).await?;
             targets.push(Target { kind, url: url.into(), userinfo });
         }
         Ok(targets)
