@@ -24,7 +24,7 @@ use spelter::{
         mails::Mails, queue::Jobs, vault::Vault,
     },
     clock::Clock,
-    dkim::Verifier,
+    dkim::Signatures,
     error::{BoxError, chain},
     mail::{
         self, Content,
@@ -46,7 +46,7 @@ use crate::{
 };
 
 /// What this function may touch.
-pub struct InboundEmail {
+pub struct InboundEmail<S> {
     /// The raw mails.
     pub mails: Mails,
     /// Whom they are for.
@@ -62,7 +62,7 @@ pub struct InboundEmail {
     /// Orders whose parcels are on their way.
     pub progress: Progress,
     /// Checks signatures.
-    pub verifier: Verifier,
+    pub signatures: S,
     /// Answers Gmail.
     pub forwarding: Forwarding,
     /// Sends back what is for nobody.
@@ -106,7 +106,7 @@ const BOUNCER: &str = "mailer-daemon";
 /// A worker changes an order a few times in a second; one of so many tries falls between two of its changes.
 const TRIES: usize = 10;
 
-impl InboundEmail {
+impl<S: Signatures> InboundEmail<S> {
     /// Reads every mail of an event, which is one.
     pub async fn run(&self, event: SimpleEmailEvent) -> Result<(), BoxError> {
         for record in event.records {
@@ -237,7 +237,7 @@ impl InboundEmail {
         account: &ManagedAccount,
     ) -> Result<Noted, BoxError> {
         let trust = Trust { mode: account.owner.mode, sandbox_domain: &self.sandbox_domain };
-        let signatures = self.verifier.verify(raw, |domain| trust.may_vouch(domain)).await?;
+        let signatures = self.signatures.verify(raw, |domain| trust.may_vouch(domain)).await?;
         let vouched =
             authenticity::vouch(mail, report.verdicts, &signatures, &account.email, &trust);
         let sender = match vouched {

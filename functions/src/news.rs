@@ -1,6 +1,6 @@
 //! The webhooks that tell of a request: written with the change, then sent.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,6 +14,7 @@ use spelter::{
     clock,
     error::{BoxError, chain},
     id::{DeliveryId, OrderId, PayloadId, RequestId, ReturnId},
+    random,
     webhooks::{
         EventKind, Target,
         deliveries::{Delivery, DeliveryState, KEPT_WAITING_FOR, Payload},
@@ -88,11 +89,11 @@ pub(crate) fn told(
     now: Timestamp,
 ) -> News {
     let expires_at = clock::after(now, KEPT_WAITING_FOR);
-    let id = PayloadId::new(Uuid::now_v7());
+    let id = PayloadId::new(random::sortable_uuid(now));
     let deliveries = wanted
         .into_iter()
         .map(|(event, destination)| {
-            let uuid = Uuid::now_v7();
+            let uuid = random::sortable_uuid(now);
             Delivery {
                 id: DeliveryId::new(uuid),
                 owner: owner.clone(),
@@ -122,7 +123,7 @@ fn time_of(uuid: Uuid) -> Option<Timestamp> {
 /// Has them sent at once; the sweeper does it if that fails.
 pub(crate) async fn tell(webhooks: &Webhooks, news: &[News]) {
     let deliveries = news.iter().flat_map(|news| &news.deliveries);
-    let lanes: HashSet<_> =
+    let lanes: BTreeSet<_> =
         deliveries.map(|delivery| (delivery.owner.clone(), delivery.lane())).collect();
     hurry(webhooks, lanes).await;
 }

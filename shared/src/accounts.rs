@@ -21,7 +21,7 @@ use crate::{
 
 /// Whose things these are: a client, and whether they are of its live or its test world. Nothing is shared between
 /// the two.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// The client.
     pub client: ClientId,

@@ -11,6 +11,16 @@ use mail_auth::{
 
 use crate::{dns, error::BoxError, mail::authenticity::Signature};
 
+/// Who tells which signatures of a mail hold.
+pub trait Signatures: Send + Sync {
+    /// The signatures of `raw` that hold, of the domains that `may_vouch`.
+    fn verify(
+        &self,
+        raw: &[u8],
+        may_vouch: impl Fn(&str) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<Vec<Signature>, Unanswered>> + Send;
+}
+
 /// Checks signatures.
 pub struct Verifier(MessageAuthenticator);
 
@@ -31,17 +41,19 @@ impl Verifier {
         let (config, options) = dns::settings(server)?;
         Ok(Self(MessageAuthenticator::new(config, options)?))
     }
+}
 
+impl Signatures for Verifier {
     /// The signatures of `raw` that hold, of the domains that `may_vouch`: the keys of others are not asked for, so that
     /// nobody can have us wait for a DNS server of his own.
     ///
     /// A signature does not hold here if it covers only a part of the body (`l=`) or leaves out From, is made with SHA-1
     /// or a key below 1024 bits, has expired, or covers fewer of a header than there are. The mail's own limits are
     /// those of `mail::message`: parse it first.
-    pub async fn verify(
+    async fn verify(
         &self,
         raw: &[u8],
-        may_vouch: impl Fn(&str) -> bool,
+        may_vouch: impl Fn(&str) -> bool + Send + Sync,
     ) -> Result<Vec<Signature>, Unanswered> {
         // Strict: a signature with `l=` is an error here.
         let Some(mut message) = AuthenticatedMessage::parse_with_opts(raw, None, true) else {

@@ -163,7 +163,8 @@ pub async fn serve_file<F: PublicFile>(endpoint: F) -> Result<(), lambda_http::E
     lambda_http::run(lambda_http::service_fn(move |event| answer_file(endpoint, event))).await
 }
 
-async fn answer<E: Endpoint>(
+/// What [`serve`] answers to one request.
+pub async fn answer<E: Endpoint>(
     endpoint: &E,
     event: lambda_http::Request,
 ) -> Result<Response<Body>, lambda_http::Error> {

@@ -97,7 +97,7 @@ impl FromStr for RetailerCode {
 }
 
 /// Whether a client's key buys for real.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// `zn_live_…`: at the retailer the order names.

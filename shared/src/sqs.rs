@@ -86,9 +86,11 @@ pub async fn serve<J: Job>(job: J) -> Result<(), lambda_runtime::Error> {
     .await
 }
 
+/// Does the messages of `batch` by `deadline`, and answers which of them are to come back.
+///
 /// After a failure the later messages of the same group go back unread, so no job is overtaken; other groups carry
 /// on. A message that keeps failing, readable or not, ends in the dead-letter queue.
-async fn drain<J: Job>(
+pub async fn drain<J: Job>(
     job: &J,
     batch: SqsEvent,
     deadline: Timestamp,

@@ -19,10 +19,9 @@ use spelter::{
     error::{ApiError, chain},
     id::{self, Id, Kind as _, OrderId, RequestId},
     orders::Order,
-    redact,
+    random, redact,
     webhooks::address::Reach,
 };
-use uuid::Uuid;
 
 use super::Kind;
 use crate::orders::create::key_taken;
@@ -70,7 +69,7 @@ impl<K: Kind> AcceptAfterSale<K> {
         body: Value,
     ) -> Result<Accepted, ApiError> {
         let now = (self.now)();
-        let id: Id<K::Kind> = Id::new(Uuid::now_v7());
+        let id: Id<K::Kind> = Id::new(random::sortable_uuid(now));
         let idempotency = match wish.idempotency_key {
             Some(key) => Some(self.idempotency(order, key, &body).await?),
             None => None,

@@ -45,7 +45,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
             now: clock::system,
         },
-        verifier: Verifier::new(optional("DNS_SERVER")?)?,
+        signatures: Verifier::new(optional("DNS_SERVER")?)?,
         forwarding: Forwarding::new(optional("GMAIL_ORIGIN")?)?,
         mailer: Mailer::new(&aws),
         domain: required("INBOUND_MAIL_DOMAIN")?,

@@ -25,7 +25,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
         webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
         retries: WebhookRetries::new(&aws, required("WEBHOOK_RETRIES_QUEUE_URL")?),
-        outbound: Outbound::new(required("WEBHOOK_REACH")?, optional("DNS_SERVER")?, TIMEOUT)?,
+        courier: Outbound::new(required("WEBHOOK_REACH")?, optional("DNS_SERVER")?, TIMEOUT)?,
         now: clock::system,
     })
     .await

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -22,8 +22,9 @@ use spelter::{
     },
     clock::{self, Clock},
     error::{BoxError, chain},
-    http::outbound::{self, Outbound},
+    http::outbound::{Courier, Letter, NoReply},
     id::RequestId,
+    random,
     sqs::{Job, Outcome, Received},
     telemetry::millis_since,
     webhooks::{
@@ -38,12 +39,11 @@ use spelter::{
     },
 };
 use url::Url;
-use uuid::Uuid;
 
 use crate::news;
 
 /// What this function may touch.
-pub struct DeliverWebhook {
+pub struct DeliverWebhook<C> {
     /// The lanes and their deliveries.
     pub outbox: Outbox,
     /// Clients' own endpoints and secrets.
@@ -55,7 +55,7 @@ pub struct DeliverWebhook {
     /// Where a later try is asked for.
     pub retries: WebhookRetries,
     /// The way out.
-    pub outbound: Outbound,
+    pub courier: C,
     /// The time.
     pub now: Clock,
 }
@@ -84,7 +84,7 @@ struct Parcel {
     body: String,
 }
 
-impl Job for DeliverWebhook {
+impl<C: Courier> Job for DeliverWebhook<C> {
     type Message = WebhookMessage;
 
     async fn run(&self, received: Received<WebhookMessage>) -> Result<Outcome, BoxError> {
@@ -105,7 +105,7 @@ impl Job for DeliverWebhook {
     }
 }
 
-impl DeliverWebhook {
+impl<C: Courier> DeliverWebhook<C> {
     /// Tries what is due in a lane until nothing is, or until there is no time left. The schedule's clock is `ahead` of
     /// ours.
     async fn drain(
@@ -239,33 +239,28 @@ impl DeliverWebhook {
         &self,
         parcel: &Parcel,
     ) -> Result<(Verdict, StatusCode, String), (Verdict, String)> {
-        let request = self.outbound.post(&parcel.url);
-        let mut request = request
-            .map_err(|blocked| (Verdict::Refused, blocked.to_string()))?
-            .headers(parcel.headers.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(parcel.body.clone());
-        if let Some((user, password)) = parcel.login() {
-            request = request.basic_auth(user, Some(password));
-        }
-        let response = request.send().await.map_err(|error| {
-            let why = match outbound::blocked(&error) {
-                Some(blocked) => blocked.to_string(),
-                // The URL may hold what its owner would not like to see in a log or a table.
-                None => chain(&error.without_url()).chars().take(MAX_ERROR_CHARS).collect(),
-            };
-            (Verdict::Failed { retry_after: None }, why)
-        })?;
-        let status = response.status();
-        let retry_after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok());
-        let verdict = verdict(status, retry_after, (self.now)());
+        let mut headers = parcel.headers.clone();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // What is cut through is not found any more, so what is taken out is read whole.
-        let enough = MAX_ANSWER_BYTES.saturating_add(parcel.longest_secret());
-        let answer = outbound::read_capped(response, enough).await;
-        let answer = parcel.without_login(&String::from_utf8_lossy(&answer));
+        let max_answer_bytes = MAX_ANSWER_BYTES.saturating_add(parcel.longest_secret());
+        let letter = Letter {
+            url: &parcel.url,
+            headers,
+            login: parcel.login(),
+            body: parcel.body.clone(),
+            max_answer_bytes,
+        };
+        let reply = self.courier.deliver(letter).await.map_err(|error| match error {
+            NoReply::Refused(blocked) => (Verdict::Refused, blocked.to_string()),
+            NoReply::Failed(why) => {
+                let why = why.chars().take(MAX_ERROR_CHARS).collect();
+                (Verdict::Failed { retry_after: None }, why)
+            }
+        })?;
+        let verdict = verdict(reply.status, reply.retry_after.as_deref(), (self.now)());
+        let answer = parcel.without_login(&String::from_utf8_lossy(&reply.body));
         let kept = answer.floor_char_boundary(MAX_ANSWER_BYTES);
-        Ok((verdict, status, answer.get(..kept).unwrap_or_default().to_owned()))
+        Ok((verdict, reply.status, answer.get(..kept).unwrap_or_default().to_owned()))
     }
 
     /// Writes what came of it, and asks for the next try; whether there is none.
@@ -417,7 +412,7 @@ fn told_of(
     let news = AccountNews::new(AccountEvent::EndpointDisabled, "disabled").with(data);
     let wanted = vec![(EventName::Account(news.event), Destination::Account)];
     let body = news.body(None, None, now).to_string();
-    Some(news::told(owner, &RequestId::new(Uuid::now_v7()), body, wanted, now))
+    Some(news::told(owner, &RequestId::new(random::sortable_uuid(now)), body, wanted, now))
 }
 
 /// What a try changes about its endpoint: 410 is said of the exact URL, everything else of the endpoint behind it.

@@ -17,10 +17,10 @@ use spelter::{
         Event, Marker, Order, Status,
         bundling::{self, Bundle, Group, Member},
     },
+    random,
     retailers::{Card, Connector, Review},
     sqs::Outcome,
 };
-use uuid::Uuid;
 
 use super::{
     account::{AccountWorker, FIRST_RETRY, Stop, Turn, purchase},
@@ -97,7 +97,7 @@ impl<C: Connector> AccountWorker<C> {
             bundle.members.push(member);
             bundle
         } else {
-            let id = BundleId::new(Uuid::now_v7());
+            let id = BundleId::new(random::sortable_uuid(now));
             let (owner, account) = (order.owner.clone(), order.account.clone());
             Bundle::open(id, owner, account, group, member, now)
         };

@@ -18,8 +18,8 @@ use spelter::{
     fields::{self, FieldError},
     http::{Endpoint, Request},
     id::AccountId,
+    random,
 };
-use uuid::Uuid;
 
 use super::{Fields, merge, view::View};
 
@@ -49,8 +49,8 @@ impl Endpoint for CreateManagedAccount {
         let email = email.ok_or_else(|| ApiError::Invalid(vec![no_email()]))?;
         let now = (self.now)();
         let mut account = ManagedAccount {
-            id: AccountId::new(Uuid::new_v4()),
-            uuid: Uuid::new_v4(),
+            id: AccountId::new(random::uuid()),
+            uuid: random::uuid(),
             email_hash: self.keyed_hash.of_email(&email).await?,
             owner,
             email,

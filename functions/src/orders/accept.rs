@@ -32,12 +32,11 @@ use spelter::{
         bundling::Group,
         request::{self, OrderRequest},
     },
-    redact,
+    random, redact,
     retailers::{RetailerCode, Site},
     sealed::Sealed,
     webhooks::address::Reach,
 };
-use uuid::{Timestamp as UuidTime, Uuid};
 
 use super::{progress::news_of, view};
 use crate::news;
@@ -206,14 +205,18 @@ impl AcceptOrder {
         body: Value,
     ) -> Result<Draft, ApiError> {
         let now = (self.now)();
-        let id = OrderId::new(sortable(now));
+        let id = OrderId::new(random::sortable_uuid(now));
         let buyer = self.buyer(&owner, &wanted, site).await?;
         let group = self.group(&wanted, &body).await?;
         let mut also = Vec::new();
         let hold = hold(&wanted);
         if let Some(hold) = &hold {
-            let posting =
-                Posting::hold(PostingId::new(Uuid::now_v7()), now, id.clone(), hold.amount);
+            let posting = Posting::hold(
+                PostingId::new(random::sortable_uuid(now)),
+                now,
+                id.clone(),
+                hold.amount,
+            );
             also.extend(self.ledger.writes(&owner, &hold.currency, &posting)?);
         }
         let OrderRequest { purchase, secrets, card, webhooks, .. } = wanted;
@@ -346,11 +349,4 @@ fn refusal(order: &Order, refused: &Refused) -> Result<Option<Refusal>, ApiError
 
 fn unusable(field: &str, message: &str) -> ApiError {
     ApiError::Invalid(vec![FieldError::at(field, "value_error", message)])
-}
-
-/// A random id that sorts by time: lists need no index of their own.
-fn sortable(now: jiff::Timestamp) -> Uuid {
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
-    Uuid::new_v7(UuidTime::from_unix(uuid::NoContext, seconds, nanos))
 }

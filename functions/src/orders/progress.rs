@@ -16,8 +16,8 @@ use spelter::{
     id::PostingId,
     ledger::Posting,
     orders::{Event, IllegalTransition, Order, Status, account_news::account_news},
+    random,
 };
-use uuid::Uuid;
 
 use super::view;
 use crate::news::{self, Happened};
@@ -140,7 +140,7 @@ impl Progress {
     /// stays held.
     fn settle(&self, order: &Order, now: Timestamp) -> Result<Vec<Write>, AwsError> {
         let Some(hold) = &order.hold else { return Ok(Vec::new()) };
-        let (id, order_id) = (PostingId::new(Uuid::now_v7()), order.id.clone());
+        let (id, order_id) = (PostingId::new(random::sortable_uuid(now)), order.id.clone());
         let posting = match &order.status {
             Status::Placed(placement) => {
                 Posting::capture(id, now, order_id, hold.amount, placement.review.total)

@@ -4,7 +4,7 @@
 //! (`undelivered`), `request_id`, `limit` (50, at most 100) and `cursor`, which the answer before ended with. What
 //! is replayed stands behind what waits already, in the order in which it happened.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use deserr::Deserr;
 use http::StatusCode;
@@ -79,7 +79,7 @@ impl Endpoint for ReplayDeliveries {
             beyond: cursor,
         };
         let (deliveries, next) = self.outbox.list(&owner, &page).await?;
-        let mut lanes = HashSet::new();
+        let mut lanes = BTreeSet::new();
         let mut replayed: usize = 0;
         for delivery in &deliveries {
             // One after another: each goes to the end of its lane.

@@ -19,6 +19,7 @@ use spelter::{
     fields::{self, Faults, FieldError},
     http::{Endpoint, Request},
     id::RequestId,
+    random,
     webhooks::{
         address::Reach,
         events::{AccountEvent, AccountNews, EventName},
@@ -26,7 +27,6 @@ use spelter::{
         receiver_url, split_userinfo,
     },
 };
-use uuid::Uuid;
 
 use super::{delivery, set_endpoint::unfit};
 use crate::news;
@@ -62,9 +62,9 @@ impl Endpoint for SendTest {
         let body = fields::without_blanks(request.object_or_nothing()?.into());
         let Body { url } = fields::read(body).map_err(ApiError::Invalid)?;
         // There is none, but what is sent belongs to one.
-        let about = RequestId::new(Uuid::now_v7());
-        let destination = self.destination(&owner, &about, url).await?;
         let now = (self.now)();
+        let about = RequestId::new(random::sortable_uuid(now));
+        let destination = self.destination(&owner, &about, url).await?;
         let news = AccountNews::new(AccountEvent::Test, "test");
         let wanted = vec![(EventName::Account(news.event), destination)];
         let told =

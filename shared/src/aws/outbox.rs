@@ -28,6 +28,7 @@ use crate::{
     error::chain,
     fields::Faults,
     id::{self, DeliveryId, Kind, PayloadId, RequestId},
+    random,
     webhooks::{
         deliveries::{
             Attempt, Delivery, DeliveryState, KEPT_FOR, KEPT_WAITING_FOR, MAX_ATTEMPTS_KEPT,
@@ -299,7 +300,7 @@ impl Outbox {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Claim>, AwsError> {
-        let token = Uuid::new_v4().simple().to_string();
+        let token = random::uuid().simple().to_string();
         let send = || {
             self.db
                 .update_item()

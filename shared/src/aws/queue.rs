@@ -8,13 +8,13 @@ use aws_sdk_sqs::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{AwsError, keys::BundleKey};
 use crate::{
     accounts::{AccountRef, Owner},
     id::{CancellationId, OrderId, ReturnId},
     products::PageKey,
+    random,
     webhooks::lanes::LaneKey,
 };
 
@@ -227,7 +227,7 @@ impl Webhooks {
     /// Has what is due in a lane tried now.
     pub async fn deliver(&self, owner: &Owner, lane: &LaneKey) -> Result<(), AwsError> {
         // Each time another message: a hint that was acted on says nothing of what came after it.
-        self.send(owner, lane, None, Uuid::new_v4().simple().to_string()).await
+        self.send(owner, lane, None, random::uuid().simple().to_string()).await
     }
 
     /// Has a lane tried that is due since `due_at` by a clock that shows `as_of`. The same lane, due since the same

@@ -16,6 +16,7 @@ use hickory_resolver::{
     net::runtime::TokioRuntimeProvider,
     proto,
 };
+use http::{HeaderMap, StatusCode, header};
 use reqwest::{
     Client, RequestBuilder, Response,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -25,9 +26,50 @@ use url::Url;
 use super::client;
 use crate::{
     dns,
-    error::BoxError,
+    error::{BoxError, chain},
     webhooks::address::{self, Blocked, PORTS, Reach},
 };
+
+/// What a receiver is sent.
+pub struct Letter<'a> {
+    /// Where to.
+    pub url: &'a Url,
+    /// What is said besides the body.
+    pub headers: HeaderMap,
+    /// The user and the password of Basic auth.
+    pub login: Option<(&'a str, &'a str)>,
+    /// What it says.
+    pub body: String,
+    /// How much of the answer is read.
+    pub max_answer_bytes: usize,
+}
+
+/// What a receiver said to it.
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The first bytes of its body.
+    pub body: Vec<u8>,
+}
+
+/// Why a receiver said nothing. The texts hold no part of the URL but its host.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReply {
+    /// Its URL is none that is called.
+    #[error(transparent)]
+    Refused(#[from] Blocked),
+    /// It could not be reached, or only at an address that is not called, or it did not answer in time.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A way to receivers.
+pub trait Courier: Send + Sync {
+    /// Delivers it once.
+    fn deliver(&self, letter: Letter<'_>) -> impl Future<Output = Result<Reply, NoReply>> + Send;
+}
 
 /// Calls what clients named.
 #[derive(Clone)]
@@ -68,6 +110,27 @@ impl Outbound {
     /// The same with other ports: a test listens where it can.
     fn post_at(&self, url: &Url, ports: &[u16]) -> Result<RequestBuilder, Blocked> {
         Ok(self.client.post(address::destination_at(url, self.reach, ports)?))
+    }
+}
+
+impl Courier for Outbound {
+    async fn deliver(&self, letter: Letter<'_>) -> Result<Reply, NoReply> {
+        let mut request = self.post(letter.url)?.headers(letter.headers).body(letter.body);
+        if let Some((user, password)) = letter.login {
+            request = request.basic_auth(user, Some(password));
+        }
+        let response = request.send().await.map_err(|error| {
+            NoReply::Failed(match blocked(&error) {
+                Some(blocked) => blocked.to_string(),
+                // The URL may hold what its owner would not like to see in a log or a table.
+                None => chain(&error.without_url()),
+            })
+        })?;
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let status = response.status();
+        let body = read_capped(response, letter.max_answer_bytes).await;
+        Ok(Reply { status, retry_after, body })
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Destination {
 }
 
 /// Tells one receiver from another: half a SHA-256 of its URL, so that it fits keys and says nothing of the URL.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReceiverKey(String);
 
@@ -111,7 +111,7 @@ pub fn without_query(url: &str) -> String {
 }
 
 /// Which lane.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LaneKey {
     /// What it tells of.
     pub request: RequestId,
