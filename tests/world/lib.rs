@@ -193,7 +193,8 @@ impl Api {
 
     /// The order once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
-        self.ended_within(id, Duration::from_mins(1)).await
+        // On a busy machine, and behind others of its account.
+        self.ended_within(id, Duration::from_mins(2)).await
     }
 
     /// The order once it has ended, which may take `limit`.
