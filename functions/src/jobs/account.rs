@@ -256,6 +256,12 @@ impl<C: Connector> AccountWorker<C> {
         order.ok_or_else(|| format!("no order {id}").into())
     }
 
+    /// The retailer, as long as this turn lasts. A worker that was frozen may come back when the account is in other hands,
+    /// and must not touch it then.
+    pub(super) fn shop(&self, turn: &Turn) -> Result<&C, Stop> {
+        if (self.now)() < turn.deadline { Ok(&self.shop) } else { Err(Stop::Lost) }
+    }
+
     /// For a transaction: the account is still ours.
     pub(super) fn held(&self, turn: &Turn) -> Result<Write, AwsError> {
         self.leases.still_held(&turn.lease)

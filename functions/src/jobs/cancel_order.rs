@@ -49,7 +49,7 @@ impl<C: Connector> AccountWorker<C> {
         let session = self.sign_in(order, turn).await?;
         let id = &cancellation.merchant_order_id;
         if let Status::Attempting { .. } = cancellation.stage {
-            match self.shop.order_state(&session, id).await?.progress {
+            match self.shop(turn)?.order_state(&session, id).await?.progress {
                 OrderProgress::Cancelled => return Ok(Event::Succeed),
                 OrderProgress::CancelRequested => return Ok(Event::Attempt((self.now)())),
                 OrderProgress::Shipped | OrderProgress::Delivered => {
@@ -59,7 +59,7 @@ impl<C: Connector> AccountWorker<C> {
                 OrderProgress::Open => {}
             }
         }
-        match self.shop.cancel(&session, id).await? {
+        match self.shop(turn)?.cancel(&session, id).await? {
             Cancelled::Done => Ok(Event::Succeed),
             Cancelled::Attempting => Ok(Event::Attempt((self.now)())),
         }

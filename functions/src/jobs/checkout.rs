@@ -62,6 +62,7 @@ impl<C: Connector> AccountWorker<C> {
         &self,
         session: &C::Session,
         purchase: Purchase,
+        turn: &Turn,
     ) -> Result<Part, Stop> {
         if purchase.payment_method.use_gift && !purchase.retailer.offers_gift_balance() {
             return Err(Stop::Refused(Refusal::new(Code::InvalidPaymentMethod)));
@@ -69,7 +70,7 @@ impl<C: Connector> AccountWorker<C> {
         let mut lines = Vec::new();
         for product in &purchase.products {
             let product_id = self.variant(&purchase, product).await?;
-            let offers = self.shop.offers(session, &product_id).await?;
+            let offers = self.shop(turn)?.offers(session, &product_id).await?;
             lines.push(line(product, &offers).map_err(Stop::Refused)?);
         }
         Ok(Part { purchase, lines })
@@ -94,9 +95,10 @@ impl<C: Connector> AccountWorker<C> {
         &self,
         session: &C::Session,
         parts: &[Part],
+        turn: &Turn,
     ) -> Result<(), Blame> {
         let lines: Vec<_> = parts.iter().flat_map(|part| part.lines.iter().cloned()).collect();
-        let filled = self.shop.fill_cart(session, &lines).await;
+        let filled = self.shop(turn)?.fill_cart(session, &lines).await;
         filled.map_err(|error| blame(error.into(), parts))
     }
 
@@ -106,10 +108,11 @@ impl<C: Connector> AccountWorker<C> {
         session: &C::Session,
         parts: &[Part],
         card: Option<&Card>,
+        turn: &Turn,
     ) -> Result<Vec<Review>, Blame> {
         let mut options = Vec::new();
         for (place, part) in parts.iter().enumerate() {
-            let option = self.shipping_option(session, part).await;
+            let option = self.shipping_option(session, part, turn).await;
             options.push(option.map_err(|stop| Blame { part: Some(place), stop })?);
         }
         let first = parts.first().ok_or_else(|| Stop::Unavailable("nothing to buy".into()))?;
@@ -123,7 +126,7 @@ impl<C: Connector> AccountWorker<C> {
             po_number: first.purchase.po_number.as_deref(),
             affiliate_tag: first.purchase.affiliate_tag.as_deref(),
         };
-        let reviewed = self.shop.review(session, &checkout).await;
+        let reviewed = self.shop(turn)?.review(session, &checkout).await;
         let reviews = reviewed.map_err(|error| blame(error.into(), parts))?;
         if reviews.len() != parts.len() {
             return Err(Stop::Unavailable("each shipment needs one review".into()).into());
@@ -134,9 +137,14 @@ impl<C: Connector> AccountWorker<C> {
         Ok(reviews)
     }
 
-    async fn shipping_option(&self, session: &C::Session, part: &Part) -> Result<String, Stop> {
+    async fn shipping_option(
+        &self,
+        session: &C::Session,
+        part: &Part,
+        turn: &Turn,
+    ) -> Result<String, Stop> {
         let address = &part.purchase.shipping_address;
-        let options = self.shop.shipping_options(session, &part.lines, address).await?;
+        let options = self.shop(turn)?.shipping_options(session, &part.lines, address).await?;
         let option = shipping::choose(&options, part.purchase.shipping());
         Ok(option.map_err(Stop::Refused)?.id.clone())
     }
@@ -150,7 +158,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Vec<Marker>, Stop> {
         let written_at = (self.now)();
-        let known = self.shop.history(session, window_start(written_at)).await?;
+        let known = self.shop(turn)?.history(session, window_start(written_at)).await?;
         let known: Vec<_> = known.into_iter().map(|past| past.merchant_order_id).collect();
         let marker = |(part, review): (Part, Review)| Marker {
             attempt: attempt.number,

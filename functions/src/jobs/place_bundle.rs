@@ -235,7 +235,7 @@ impl<C: Connector> AccountWorker<C> {
             Ok(signed_in) => signed_in,
             Err(stop) => return self.all_or_none(waiting, stop, turn).await,
         };
-        let account_status = self.shop.account_status(&session).await?;
+        let account_status = self.shop(turn)?.account_status(&session).await?;
         let parts = self.parts(&session, waiting, turn).await?;
         let (orders, reviewed) = self.reviewed(&session, parts, card.as_ref(), turn).await?;
         if orders.is_empty() {
@@ -255,7 +255,7 @@ impl<C: Connector> AccountWorker<C> {
     ) -> Result<Parts, Stop> {
         let mut parts = Vec::new();
         for order in waiting {
-            match self.part(session, purchase(&order)?).await {
+            match self.part(session, purchase(&order)?, turn).await {
                 Ok(part) => parts.push((order, part)),
                 Err(Stop::Refused(refusal)) => self.refuse(order, refusal, turn).await?,
                 Err(stop @ (Stop::Lost | Stop::Later(_) | Stop::Parked)) => return Err(stop),
@@ -279,8 +279,8 @@ impl<C: Connector> AccountWorker<C> {
     ) -> Result<(Vec<Order>, Vec<(Part, Review)>), Stop> {
         while !parts.is_empty() {
             let (orders, contents): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-            let reviews = match self.fill_cart(session, &contents).await {
-                Ok(()) => self.review(session, &contents, card).await,
+            let reviews = match self.fill_cart(session, &contents, turn).await {
+                Ok(()) => self.review(session, &contents, card, turn).await,
                 Err(blame) => Err(blame),
             };
             match reviews {

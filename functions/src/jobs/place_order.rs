@@ -93,13 +93,13 @@ impl<C: Connector> AccountWorker<C> {
         };
         self.advance(order, Event::Reach(Step::SignedIn), turn).await?;
 
-        let account_status = self.shop.account_status(&session).await?;
-        let parts = [self.part(&session, purchase).await?];
+        let account_status = self.shop(turn)?.account_status(&session).await?;
+        let parts = [self.part(&session, purchase, turn).await?];
         let unblamed = |Blame { part: _, stop }| stop;
-        self.fill_cart(&session, &parts).await.map_err(unblamed)?;
+        self.fill_cart(&session, &parts, turn).await.map_err(unblamed)?;
         self.advance(order, Event::Reach(Step::CartFilled), turn).await?;
 
-        let reviews = self.review(&session, &parts, card.as_ref()).await.map_err(unblamed)?;
+        let reviews = self.review(&session, &parts, card.as_ref(), turn).await.map_err(unblamed)?;
         let reviewed = parts.into_iter().zip(reviews).collect();
         let attempt = Try { number, account_status, bundle: None };
         let markers = self.markers(&session, reviewed, &attempt, turn).await?;
@@ -148,7 +148,7 @@ impl<C: Connector> AccountWorker<C> {
         session: &C::Session,
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
-        match self.look(&order, marker, session).await {
+        match self.look(&order, marker, session, turn).await {
             Ok(Verdict::Placed(found)) => {
                 self.end(order, Event::Confirm(placement(marker, found)), turn).await
             }
@@ -167,9 +167,10 @@ impl<C: Connector> AccountWorker<C> {
         order: &Order,
         marker: &Marker,
         session: &C::Session,
+        turn: &Turn,
     ) -> Result<Verdict, Stop> {
         let read_at = (self.now)();
-        let history = self.shop.history(session, window_start(marker.written_at)).await?;
+        let history = self.shop(turn)?.history(session, window_start(marker.written_at)).await?;
         let history = self.progress.orders.unclaimed(&order.account, history).await?;
         Ok(reconcile::judge(marker, &history, self.shop.history_lag(), read_at))
     }

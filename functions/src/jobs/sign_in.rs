@@ -117,7 +117,7 @@ impl<C: Connector> AccountWorker<C> {
     ) -> Result<Entry<C::Session>, Stop> {
         let asked_at = (self.now)();
         let login = self.login(order, own).await?;
-        let answer = self.shop.sign_in(&login, order.retailer).await;
+        let answer = self.shop(turn)?.sign_in(&login, order.retailer).await;
         match self.noted(order, answer).await? {
             SignIn::In(session) => Ok(Entry::In(session)),
             SignIn::Asks(question) => self.follow(question, &login, asked_at, order, turn).await,
@@ -161,7 +161,7 @@ impl<C: Connector> AccountWorker<C> {
         let visit = self.open_visit(challenge, turn).await?;
         let now = (self.now)();
         self.leases.end_challenge(&turn.lease, &challenge.owner, mailed.as_ref()).await?;
-        let answer = self.shop.answer(&visit, &code).await;
+        let answer = self.shop(turn)?.answer(&visit, &code).await;
         match self.noted(order, answer).await? {
             SignIn::In(session) => Ok(Entry::In(session)),
             SignIn::Asks(question) => {
@@ -201,7 +201,7 @@ impl<C: Connector> AccountWorker<C> {
             TotpClaim::Ours => {}
         }
         let asked_at = (self.now)();
-        let answer = self.shop.answer(&question.visit, &secret.code(theirs)).await;
+        let answer = self.shop(turn)?.answer(&question.visit, &secret.code(theirs)).await;
         match self.noted(order, answer).await? {
             SignIn::In(session) => Ok(Entry::In(session)),
             SignIn::Asks(Question { factor: Factor::Totp { .. }, .. }) => {

@@ -51,7 +51,7 @@ impl<C: Connector> AccountWorker<C> {
         };
         let taken = match (&request.stage, pending) {
             (_, Some(pending)) if own => {
-                self.shop.started_return(&session, &pending.merchant_return_id).await?
+                self.shop(turn)?.started_return(&session, &pending.merchant_return_id).await?
             }
             (stage, pending) => {
                 if *stage == Status::Queued {
@@ -74,7 +74,7 @@ impl<C: Connector> AccountWorker<C> {
                     return_address: wanted.return_address.as_ref(),
                     cancel_pending: wanted.cancel_pending,
                 };
-                self.shop.start_return(&session, &asked).await?
+                self.shop(turn)?.start_return(&session, &asked).await?
             }
         };
         self.started(taken, order).await
@@ -107,7 +107,7 @@ impl<C: Connector> AccountWorker<C> {
         })?;
         let look = async {
             let id = &request.merchant_order_id;
-            let pending = self.shop.pending_return(&session, id, &products).await?;
+            let pending = self.shop(turn)?.pending_return(&session, id, &products).await?;
             Ok((session, pending))
         };
         look.await.map_err(|stop: Stop| match stop {
@@ -154,7 +154,7 @@ impl<C: Connector> AccountWorker<C> {
         }
         let read = async {
             let session = self.sign_in(order, turn).await?;
-            Ok(self.shop.return_state(&session, &started.merchant_return_id).await?)
+            Ok(self.shop(turn)?.return_state(&session, &started.merchant_return_id).await?)
         };
         let progress = match read.await {
             Ok(progress) => progress,

@@ -41,7 +41,7 @@ impl<C: Connector> AccountWorker<C> {
         let session = self.sign_in(order, turn).await?;
         let mut read = Vec::new();
         for id in tracking::open_orders(placement) {
-            match self.shop.order_state(&session, id).await {
+            match self.shop(turn)?.order_state(&session, id).await {
                 Ok(state) => read.push((id.to_owned(), state)),
                 Err(error) => unread(order, &error.into()),
             }

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
     operation::update_item::{
         UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder,
     },
-    types::{ConditionCheck, ReturnValue, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, ConditionCheck, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use backon::Retryable;
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use crate::{
     clock,
     id::RequestId,
     orders::reconcile::CLOCK_SKEW,
+    random,
     sign_in::{CODE_LIFE, Challenge, MailedCode},
 };
 
@@ -115,7 +116,8 @@ impl Leases {
 
     /// Takes `account` for the request `job` until `until`, unless another job holds it at `now`.
     ///
-    /// The same job takes it again from a worker of its own that was lost, with a higher fence.
+    /// A job that has left it waiting for a code takes it again before that, with a higher fence. One whose worker was lost
+    /// waits like any other: the worker may only be slow.
     pub async fn acquire(
         &self,
         account: &AccountRef,
@@ -129,9 +131,14 @@ impl Leases {
         let update = self
             .update(account)
             .update_expression(
-                "SET fence = if_not_exists(fence, :zero) + :one, job_id = :job, #owner = :owner, held_until = :until",
+                "SET fence = if_not_exists(fence, :zero) + :one, job_id = :job, #owner = :owner, held_until = :until, \
+                 taken_by = :taker REMOVE is_parked",
             )
-            .condition_expression("attribute_not_exists(pk) OR held_until < :now OR job_id = :job")
+            .condition_expression(
+                "attribute_not_exists(pk) OR held_until < :now \
+                 OR (job_id = :job AND (attribute_exists(is_parked) OR taken_by = :taker))",
+            )
+            .expression_attribute_values(":taker", text(random::uuid().simple().to_string()))
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":one", number(1))
@@ -207,8 +214,11 @@ impl Leases {
         let held_until = clock::after(challenge.until, CLOCK_SKEW);
         self.change_held(
             self.update(&lease.account)
-                .update_expression("SET challenge = :challenge, held_until = :until")
+                .update_expression(
+                    "SET challenge = :challenge, held_until = :until, is_parked = :parked",
+                )
                 .condition_expression("fence = :fence")
+                .expression_attribute_values(":parked", AttributeValue::Bool(true))
                 .expression_attribute_values(":challenge", value)
                 .expression_attribute_values(":until", number(held_until.as_millisecond()))
                 .expression_attribute_values(":fence", number(lease.fence)),
@@ -292,7 +302,9 @@ impl Leases {
     pub async fn abandon(&self, account: &AccountRef, job: &RequestId) -> Result<(), AwsError> {
         let update = self
             .update(account)
-            .update_expression("SET held_until = :never REMOVE job_id, #owner, challenge")
+            .update_expression(
+                "SET held_until = :never REMOVE job_id, #owner, challenge, is_parked",
+            )
             .condition_expression("job_id = :job AND challenge.#job = :job")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#job", "job")
@@ -322,7 +334,7 @@ impl Leases {
     pub async fn release(&self, lease: &Lease) -> Result<(), AwsError> {
         let update = self
             .update(&lease.account)
-            .update_expression("SET held_until = :never REMOVE job_id, #owner")
+            .update_expression("SET held_until = :never REMOVE job_id, #owner, taken_by, is_parked")
             .condition_expression("fence = :fence")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":never", number(0))
