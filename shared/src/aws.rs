@@ -55,13 +55,16 @@ pub type Item = HashMap<String, AttributeValue>;
 /// of credentials.
 pub async fn config() -> SdkConfig {
     let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    // A frozen function thaws with connections that nobody answers on any more.
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(Counted(https))
-        .timeout_config(timeouts)
+        .timeout_config(timeouts())
         .load()
         .await
+}
+
+/// How long is waited for an answer of AWS's: a frozen function thaws with connections that nobody answers on any more.
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
 }
 
 /// A call to AWS that did not do what it should.

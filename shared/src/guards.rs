@@ -20,6 +20,8 @@ pub enum Guard {
     Fence,
     /// One job holds an account.
     Lease,
+    /// A worker calls the retailer only while its invocation lasts.
+    Turn,
     /// What is about to be bought is written down before the button is pressed, and found again.
     Marker,
     /// "Not placed" is said only when the press can no longer land.
@@ -36,12 +38,13 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Version,
         Self::IdempotencyKey,
         Self::BodyHash,
         Self::Fence,
         Self::Lease,
+        Self::Turn,
         Self::Marker,
         Self::Deadline,
         Self::Dispatch,

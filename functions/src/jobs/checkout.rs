@@ -7,6 +7,7 @@ use serde_json::json;
 use spelter::{
     clock,
     error::{BoxError, Code, MoneyMoved, Refusal, chain},
+    guards::Guard,
     id::BundleId,
     orders::{
         Event, Marker, Order, Placement,
@@ -189,8 +190,14 @@ impl<C: Connector> AccountWorker<C> {
         }
         let (orders, markers): (Vec<_>, Vec<_>) = orders.into_iter().unzip();
         let events = orders.into_iter().zip(markers.iter().cloned().map(Event::Press)).collect();
-        let orders = self.progress.advance_all(events, vec![self.held(turn)?]).await?;
-        let ended = self.submit(session, &markers, turn).await;
+        let held = vec![self.held(turn)?];
+        let (orders, ended) = if Guard::Marker.stands() {
+            let orders = self.progress.advance_all(events, held).await?;
+            (orders, self.submit(session, &markers, turn).await)
+        } else {
+            let ended = self.submit(session, &markers, turn).await;
+            (self.progress.advance_all(events, held).await?, ended)
+        };
         Ok(orders.into_iter().zip(ended).collect())
     }
 

@@ -13,6 +13,7 @@ use spelter::{
         transaction::Write,
     },
     clock::Clock,
+    guards::Guard,
     id::PostingId,
     ledger::Posting,
     orders::{Event, IllegalTransition, Order, Status, account_news::account_news},
@@ -110,7 +111,13 @@ impl Progress {
             news.extend(step.news);
             also.extend(step.also);
         }
+        if Guard::Outbox.stands() {
+            also.extend(self.outbox.writes(&news, now)?);
+        }
         let orders = self.orders.save_all(orders, also).await?;
+        if !Guard::Outbox.stands() {
+            self.outbox.write(&news, now).await?;
+        }
         news::tell(&self.webhooks, &news).await;
         Ok(orders)
     }
@@ -125,7 +132,7 @@ impl Progress {
         let (order, happened) = news_of(order, event, now)?;
         let about = view::about(&order);
         let news = Box::pin(news::compose(&self.outbox, &about, &happened, now)).await?;
-        let mut also = self.outbox.writes(&news, now)?;
+        let mut also = Vec::new();
         if order.status.is_final() && !had_ended {
             also.extend(self.orders.claims(&order)?);
             if had_card {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{AwsError, Item, keys, transaction::Write};
 use crate::{
     accounts::Owner,
+    guards::Guard,
     id::{Id, Kind},
 };
 
@@ -50,11 +51,12 @@ pub(super) fn put_new<K: Kind>(
         fingerprint: idempotency.fingerprint.clone(),
     };
     let item = serde_dynamo::to_item(stored).map_err(AwsError::corrupt("an idempotency record"))?;
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(item))
-        .condition_expression("attribute_not_exists(pk)")
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    let mut put = Put::builder().table_name(table).set_item(Some(item));
+    if Guard::IdempotencyKey.stands() {
+        put = put
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    }
     Write::put(put)
 }
 
@@ -66,7 +68,7 @@ pub(super) fn replay<K: Kind>(
     let record = record.cloned().ok_or(AwsError::Conflict)?;
     let stored: Stored<K> =
         serde_dynamo::from_item(record).map_err(AwsError::corrupt("an idempotency record"))?;
-    if stored.fingerprint == idempotency.fingerprint {
+    if stored.fingerprint == idempotency.fingerprint || !Guard::BodyHash.stands() {
         Ok(Replay::Before(stored.request))
     } else {
         Ok(Replay::KeyTaken)

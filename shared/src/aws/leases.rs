@@ -23,6 +23,7 @@ use super::{AwsError, Item, batch_get, key, meeting_retries, number, text, trans
 use crate::{
     accounts::{AccountRef, Owner},
     clock,
+    guards::Guard,
     id::RequestId,
     orders::reconcile::CLOCK_SKEW,
     random,
@@ -134,10 +135,12 @@ impl Leases {
                 "SET fence = if_not_exists(fence, :zero) + :one, job_id = :job, #owner = :owner, held_until = :until, \
                  taken_by = :taker REMOVE is_parked",
             )
-            .condition_expression(
+            .condition_expression(if Guard::Lease.stands() {
                 "attribute_not_exists(pk) OR held_until < :now \
-                 OR (job_id = :job AND (attribute_exists(is_parked) OR taken_by = :taker))",
-            )
+                 OR (job_id = :job AND (attribute_exists(is_parked) OR taken_by = :taker))"
+            } else {
+                "attribute_not_exists(pk) OR held_until < :now OR held_until >= :now"
+            })
             .expression_attribute_values(":taker", text(random::uuid().simple().to_string()))
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":zero", number(0))
@@ -371,7 +374,11 @@ impl Leases {
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key([("pk", lease.account.to_string())])))
-            .condition_expression("fence = :fence")
+            .condition_expression(if Guard::Fence.stands() {
+                "fence = :fence"
+            } else {
+                "fence >= :fence"
+            })
             .expression_attribute_values(":fence", number(lease.fence));
         Write::check(check)
     }

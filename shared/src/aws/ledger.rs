@@ -29,6 +29,7 @@ use super::{
 use crate::{
     accounts::Owner,
     clock,
+    guards::Guard,
     id::{OrderId, PostingId},
     ledger::{
         Balance, Books, Currency, FundsState, LedgerAccount, OrderFunds, Posting, PostingKind,
@@ -193,12 +194,12 @@ impl Ledger {
             update = update.expression_attribute_values(format!(":{name}"), number(amount.0));
         }
         update = match (posting.kind(), posting.needs()) {
-            (_, Some(needs)) => update
+            (_, Some(needs)) if Guard::Hold.stands() => update
                 .condition_expression("available >= :needs")
                 .expression_attribute_values(":needs", number(needs.0)),
             // The first deposit makes the balance.
             (PostingKind::Deposit { .. }, None) => update,
-            (_, None) => update.condition_expression("attribute_exists(pk)"),
+            (_, _) => update.condition_expression("attribute_exists(pk)"),
         };
         Write::update(update.update_expression(change))
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{AwsError, keys::BundleKey};
 use crate::{
     accounts::{AccountRef, Owner},
+    guards::Guard,
     id::{CancellationId, OrderId, ReturnId},
     products::PageKey,
     random,
@@ -161,6 +162,7 @@ impl Jobs {
         dispatch: u32,
     ) -> Result<(), AwsError> {
         let body = serde_json::to_string(message).map_err(AwsError::call("sqs:SendMessage"))?;
+        let dispatch = if Guard::Dispatch.stands() { dispatch } else { 0 };
         self.sqs
             .send_message()
             .queue_url(&self.url)
