@@ -1,11 +1,13 @@
-//! The project's commands: `cargo xtask up | down | test | client | operator | webhooks`.
+//! The project's commands: `cargo xtask up | down | test | crash | client | operator | webhooks`.
 //!
 //! It must build in seconds, since it is the first thing anybody runs: no AWS SDK and no async
 //! runtime here. What takes those is in `spelter-local` and `spelter-admin`, which this builds.
 
 mod clients;
+mod crash;
 mod local;
 mod machine;
+mod model;
 mod operator;
 mod python;
 mod sam;
@@ -32,6 +34,8 @@ enum Command {
     Down,
     /// Run everything CI runs.
     Test(test::Test),
+    /// Try out the promise: no order is lost, and none is bought twice.
+    Crash(crash::Crash),
     /// Print what `sam local --env-vars` needs to use the local stack.
     SamEnv,
     /// Manage the clients who may call the API.
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Down => local::down(),
         Command::SamEnv => sam::print_environment(),
         Command::Test(test) => return test::run(&test),
+        Command::Crash(crash) => crash::run(&crash),
         Command::Client { command } => clients::run(&command),
         Command::Operator(operator) => operator::run(&operator),
         Command::Webhooks(webhooks) => webhooks::run(&webhooks),

@@ -2,6 +2,7 @@
 
 use crate::{
     local, machine,
+    model::{self, Size},
     python::{self, Tools},
     shell::{self, phase},
     stack::{Guard, Options, Place},
@@ -71,7 +72,9 @@ pub(crate) fn run(test: &Test) -> ExitCode {
     if test.filter.is_none() {
         report.phase("Format", |_| cargo(&["fmt", "--all", "--check"]));
         report.phase("Lints", |_| {
-            cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+            cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+            let strict = ["--all-targets", "--", "-D", "warnings"];
+            cargo(&[&["clippy"], &model::FEATURES[..], &strict[..]].concat())
         });
         report.phase("Dependencies", |_| deny());
         report.phase("Unit tests", |counts| {
@@ -82,6 +85,10 @@ pub(crate) fn run(test: &Test) -> ExitCode {
     }
     report.phase("Black-box tests", |counts| black_box(test.filter.as_deref(), counts));
     if test.filter.is_none() {
+        report.phase("Crash test, the model", |counts| {
+            count(cargo_command(&[&["test"], &model::FEATURES[..]].concat()), counts)?;
+            model::run(Size::Ci)
+        });
         report.phase("Template", |_| validate_template());
     }
     report.finish()
@@ -150,15 +157,7 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let place = Place::new("test");
     place.end()?;
     place.clear()?;
-    let ports = ["api", "sandbox", "dynamodb", "aws", "lambda", "smtp"];
-    let options = Options {
-        ports: ports.iter().map(|name| format!("--{name}-port=0")).collect(),
-        // A killed worker's job comes back after seconds instead of minutes, and so does one that waits for a mail.
-        parameters: ["JobTimeoutSeconds=15", "JobVisibilitySeconds=17", "CodeWaitSeconds=60"]
-            .map(str::to_owned)
-            .to_vec(),
-        ends_with_us: true,
-    };
+    let options = Options { ports: any_ports(), parameters: quick(), ends_with_us: true };
     let start = || -> Result<Guard> {
         let (child, _) = place.start(&venv, &options)?;
         Ok(Guard::new(place.clone(), child))
@@ -195,6 +194,19 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let after = test("restart", &["after"]);
     let leaks = test("leaks", &[]);
     tests.and(described).and(before).and(restarted.map(drop)).and(after).and(leaks)
+}
+
+/// Ports that nobody has: so two stacks can run beside each other.
+fn any_ports() -> Vec<String> {
+    let names = ["api", "sandbox", "dynamodb", "aws", "lambda", "smtp"];
+    names.iter().map(|name| format!("--{name}-port=0")).collect()
+}
+
+/// A killed worker's job comes back after seconds instead of minutes, and so does one that waits for a mail.
+fn quick() -> Vec<String> {
+    ["JobTimeoutSeconds=15", "JobVisibilitySeconds=17", "CodeWaitSeconds=60"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// The program, and the tests that run it.

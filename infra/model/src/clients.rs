@@ -1,0 +1,219 @@
+//! Clients: what they want, and how they go on when something goes wrong.
+
+use anyhow::{Context, Result, ensure};
+use futures::future::join_all;
+use rand::Rng;
+use serde_json::{Value, json};
+use spelter::accounts::Owner;
+use tokio::time::{Duration, sleep};
+
+use crate::{
+    balance,
+    platform::{self, Call, Deployment},
+    run::{Load, owner},
+    shop, world,
+};
+
+/// An order that a client wants, and what it heard of it.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// What tells it from all others, in the address it goes to.
+    pub reference: String,
+    /// The ids it was accepted under.
+    pub accepted: Vec<String>,
+    /// Whether a client was told that it was called off.
+    pub is_called_off: bool,
+}
+
+/// A client asks again so often.
+const TRIES: u32 = 7;
+
+/// Has all of `load` bought, as far as clients have a say in it.
+pub async fn buy(load: Load, deployment: &Deployment) -> Result<Vec<Wanted>> {
+    let mut buyers = Vec::new();
+    for number in 0..load.accounts {
+        let mails_codes = load.mails_codes && (number % 5 == 4 || load.accounts == 1);
+        buyers.push(Buyer::open(number, mails_codes).await?);
+    }
+    if load.has_balance {
+        // Enough for half of what is wanted.
+        let wanted = u64::try_from(load.orders / buyers.len())?;
+        balance::deposit(deployment, wanted.div_ceil(2) * shop::COST + MAX_PRICE - shop::COST)
+            .await?;
+        let last = buyers.len() - 1;
+        buyers[last] = Buyer::prepaid().await?;
+    }
+    let span = load.span()?;
+    world::with(|world| world.is_calm = false);
+    let orders = (0..load.orders).map(|number| {
+        let buyer = &buyers[number % buyers.len()];
+        let starts_at = world::with(|world| world.rng.random_range(0..span));
+        async move {
+            sleep(Duration::from_millis(starts_at)).await;
+            order(number, buyer, load.whims).await
+        }
+    });
+    Ok(join_all(orders).await.into_iter().flatten().collect())
+}
+
+/// What an order may cost.
+const MAX_PRICE: u64 = 2_300;
+
+/// Who buys.
+struct Buyer {
+    owner: Owner,
+    login: (&'static str, Value),
+}
+
+impl Buyer {
+    async fn open(number: usize, mails_codes: bool) -> Result<Self> {
+        let email = format!("buyer{number}@example.com");
+        world::with(|world| world.shop.open(&email, mails_codes));
+        let login = json!({"email": email, "password": "secret"});
+        if !mails_codes {
+            return Ok(Self { owner: owner(), login: ("retailer_credentials", login) });
+        }
+        let body = Self::stored(&owner(), &email).await?;
+        let mailbox = body["forwarding_email"].as_str().context("no mailbox")?.to_owned();
+        world::with(|world| world.mailboxes.insert(email, mailbox));
+        let login = ("retailer_credentials_id", body["short_id"].clone());
+        Ok(Self { owner: owner(), login })
+    }
+
+    /// A client that has paid in.
+    async fn prepaid() -> Result<Self> {
+        world::with(|world| world.shop.open(balance::OPERATORS_EMAIL, false));
+        Self::stored(&balance::the_operator(), balance::OPERATORS_EMAIL).await?;
+        Ok(Self { owner: balance::client(), login: ("addax", json!(true)) })
+    }
+
+    /// A managed account.
+    async fn stored(owner: &Owner, email: &str) -> Result<Value> {
+        let body = json!({"email": email, "password": "secret", "retailer": "amazon"});
+        let opened = platform::look(owner, Call::OpenAccount(&body)).await;
+        let (status, body) = opened.context("no account was opened")?;
+        ensure!(status == 201, "an account was not opened: {body}");
+        Ok(body)
+    }
+}
+
+fn body(reference: &str, product: &str, key: Option<&str>, buyer: &Buyer) -> Value {
+    let url = "https://receiver.example.com/hook";
+    let mut body = json!({
+        "retailer": "amazon",
+        "products": [{"product_id": product, "quantity": 1}],
+        "max_price": MAX_PRICE,
+        "shipping_address": {
+            "first_name": reference,
+            "last_name": "Beaver",
+            "address_line1": "77 Massachusetts Avenue",
+            "zip_code": "02139",
+            "city": "Cambridge",
+            "state": "MA",
+            "country": "US",
+            "phone_number": "5551230101",
+        },
+        "shipping_method": "cheapest",
+        "payment_method": {"use_gift": true},
+        "webhooks": {"request_succeeded": url, "request_failed": url},
+    });
+    body[buyer.login.0] = buyer.login.1.clone();
+    if buyer.login.0 == "addax" {
+        body.as_object_mut().expect("an object").remove("payment_method");
+    }
+    if let Some(key) = key {
+        body["idempotency_key"] = json!(key);
+    }
+    body
+}
+
+/// Which whims clients have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whims {
+    /// All have this one.
+    All(Whim),
+    /// Any.
+    Any,
+}
+
+/// What a client may do besides ordering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whim {
+    /// Nothing.
+    None,
+    /// Calls it off.
+    CallOff,
+    /// Asks twice at the same time.
+    Twice,
+    /// Uses the key for another order.
+    Reuse,
+    /// Has no key, and so asks only once.
+    NoKey,
+}
+
+impl Whim {
+    /// A whim for a chance below 20.
+    const fn of(chance: u32) -> Self {
+        match chance {
+            0 | 1 => Self::CallOff,
+            2 => Self::Twice,
+            3 => Self::Reuse,
+            4 => Self::NoKey,
+            _ => Self::None,
+        }
+    }
+}
+
+async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
+    let (owner, reference) = (&buyer.owner, format!("R{number}"));
+    let (whim, product) = world::with(|world| {
+        let whim = match (whims, world.rng.random_range(0..20)) {
+            (Whims::All(whim), _) => whim,
+            (Whims::Any, chance) => Whim::of(chance),
+        };
+        let is_sold_out = whims == Whims::Any && world.rng.random_ratio(1, 25);
+        (whim, if is_sold_out { shop::SOLD_OUT } else { "GOODS" })
+    });
+    let key = format!("key-{number}");
+    let key = Some(key.as_str()).filter(|_| whim != Whim::NoKey);
+    let body_of = |reference: &str| body(reference, product, key, buyer);
+    let wanted = body_of(&reference);
+    let tries = if key.is_some() { TRIES } else { 1 };
+    let mut all = vec![Wanted { reference: reference.clone(), ..Wanted::default() }];
+    let accepted = if whim == Whim::Twice {
+        let (one, other) = futures::join!(post(owner, &wanted, tries), post(owner, &wanted, tries));
+        [one, other].into_iter().flatten().collect()
+    } else {
+        post(owner, &wanted, tries).await.into_iter().collect::<Vec<_>>()
+    };
+    all[0].accepted = accepted;
+    match (whim, all[0].accepted.first().cloned()) {
+        (Whim::CallOff, Some(id)) => {
+            sleep(world::a_while(0, 15_000)).await;
+            let answer = platform::api(owner, Call::Abort(&id)).await;
+            all[0].is_called_off =
+                answer.is_some_and(|(_, body)| body["code"] == "aborted_request");
+        }
+        (Whim::Reuse, Some(_)) => {
+            sleep(world::a_while(0, 5_000)).await;
+            let reference = format!("{reference}X");
+            let accepted = post(owner, &body_of(&reference), 1).await.into_iter().collect();
+            all.push(Wanted { reference, accepted, is_called_off: false });
+        }
+        _ => {}
+    }
+    all
+}
+
+/// Orders, again and again while nobody says yes or no; the id it was accepted under.
+async fn post(owner: &Owner, body: &Value, tries: u32) -> Option<String> {
+    for attempt in 0..tries {
+        let answer = platform::api(owner, Call::Create(body)).await;
+        match answer {
+            Some((200, body)) => return body["request_id"].as_str().map(str::to_owned),
+            Some((400..500, _)) if !matches!(answer, Some((409 | 429, _))) => return None,
+            _ => sleep(Duration::from_secs(1 << attempt)).await,
+        }
+    }
+    None
+}

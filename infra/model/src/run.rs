@@ -1,0 +1,207 @@
+//! One run from an empty world to the judgement.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use spelter::{
+    accounts::Owner,
+    guards::{self, Guard},
+    id::ClientId,
+    retailers::Mode,
+};
+use tokio::{
+    runtime::Builder,
+    task::LocalSet,
+    time::{Duration, sleep},
+};
+use uuid::Uuid;
+
+use crate::{
+    aws::{dynamodb, sqs::Queues},
+    balance,
+    clients::{self, Whims},
+    faults::{Callee, Faults},
+    platform::{self, Call, Deployment},
+    verdict::{Ending, Evidence, Verdict, judge},
+    world,
+};
+
+/// What is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Orders that clients want.
+    pub orders: usize,
+    /// Accounts that they are bought with.
+    pub accounts: usize,
+    /// What clients do besides ordering.
+    pub whims: Whims,
+    /// One account in five is mailed codes at sign-in; the only one, if there is no other.
+    pub mails_codes: bool,
+    /// The last account is the operator's, and buys for a client that has paid in.
+    pub has_balance: bool,
+}
+
+impl Load {
+    /// So many milliseconds clients take to order it: as fast as the accounts can buy, more or less.
+    pub fn span(&self) -> Result<u64> {
+        Ok(1_000 + u64::try_from(self.orders / self.accounts)? * 4_000)
+    }
+}
+
+/// One run.
+pub struct Run {
+    /// What its chances follow from.
+    pub seed: u64,
+    /// What is tried.
+    pub load: Load,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Which guard is taken away.
+    pub without: Option<Guard>,
+    /// Whether the journal's text is kept.
+    pub is_told: bool,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// Whether the promise was kept.
+    pub verdict: Verdict,
+    /// Equal for equal runs.
+    pub hash: u64,
+    /// What was called, in order.
+    pub callees: Vec<Callee>,
+    /// How many faults struck.
+    pub struck: u64,
+    /// The journal's text, if it was kept.
+    pub lines: Vec<String>,
+    /// How long it took on the run's own clock.
+    pub took: Duration,
+}
+
+/// Whatever has not ended by then never will.
+const PATIENCE: Duration = Duration::from_hours(12);
+
+/// Whose orders they are.
+pub fn owner() -> Owner {
+    Owner { client: ClientId::new(Uuid::from_u128(1)), mode: Mode::Test }
+}
+
+/// Does `run`.
+pub fn run(deployment: &Rc<Deployment>, run: Run) -> Result<Outcome> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    guards::removed::set(run.without);
+    let result = LocalSet::new().block_on(&runtime, live(deployment, run));
+    guards::removed::set(None);
+    platform::stop();
+    result
+}
+
+async fn live(deployment: &Rc<Deployment>, run: Run) -> Result<Outcome> {
+    let (db, queues) = (dynamodb::tables(&deployment.template)?, Queues::of(&deployment.template)?);
+    let is_exhaustive = matches!(run.faults, Faults::At(_));
+    world::begin(run.seed, run.faults, db, queues, run.is_told);
+    platform::start(deployment)?;
+    let wanted = clients::buy(run.load, deployment).await?;
+    let table = deployment.table("OrdersTable")?;
+    // Orders that came late are struck, too.
+    sleep(Duration::from_millis(run.load.span()?)).await;
+    if is_exhaustive {
+        idle().await;
+    }
+    world::with(|world| world.is_calm = true);
+    let (stored, mut left) = settle(&table).await?;
+    let mut endings = BTreeMap::new();
+    for (owner, id) in stored {
+        let found = platform::look(&owner, Call::Get(&id)).await;
+        let (_, body) = found.with_context(|| format!("order {id} cannot be read"))?;
+        endings.insert(id, Ending::of(&body));
+    }
+    let is_open = endings.values().any(|one| matches!(one, Ending::Open | Ending::Unknown));
+    left.extend(balance::faults(deployment, is_open).await?);
+    let took = Duration::from_millis(world::millis());
+    let world = world::end().context("the world has ended twice")?;
+    left.extend(world.queues.late());
+    let evidence = Evidence {
+        wanted: &wanted,
+        endings: &endings,
+        shop: &world.shop,
+        receiver: &world.receiver,
+        faults: world.calls.struck,
+        left,
+    };
+    Ok(Outcome {
+        verdict: judge(&evidence),
+        hash: world.journal.hash(),
+        struck: world.calls.struck,
+        lines: world.journal.lines().to_vec(),
+        callees: world.calls.callees,
+        took,
+    })
+}
+
+fn is_over() -> bool {
+    Duration::from_millis(world::millis()) > PATIENCE
+}
+
+/// Waits until nothing waits in a queue.
+async fn idle() {
+    while !is_over() && world::with(|world| !world.queues.left().is_empty()) {
+        sleep(Duration::from_secs(5)).await;
+    }
+}
+
+/// Waits until nothing is left to do, or until it is clear that it never will be. Answers with all orders there are, and
+/// with what is left.
+async fn settle(table: &str) -> Result<(Vec<(Owner, String)>, Vec<String>)> {
+    loop {
+        // While something waits in a queue there is no need to read every order.
+        idle().await;
+        let orders = items(table, "ORDER#")?;
+        let is_open = |order: &&Value| {
+            let status = order["status"]["S"].as_str().unwrap_or_default();
+            !["placed", "failed", "probably_placed"].iter().any(|word| status.contains(word))
+        };
+        let open =
+            orders.iter().filter(is_open).map(|order| format!("{} is open", order["id"]["S"]));
+        let lanes = items(table, "LANE#")?;
+        let lanes = lanes.iter().map(|lane| format!("{} waits", lane["sk"]["S"]));
+        let messages = world::with(|world| world.queues.left());
+        let left: Vec<_> = open.chain(lanes).chain(messages).collect();
+        if left.is_empty() || is_over() {
+            return Ok((orders.iter().filter_map(named).collect(), left));
+        }
+        sleep(Duration::from_secs(30)).await;
+    }
+}
+
+/// Whose an order is, and its id.
+fn named(order: &Value) -> Option<(Owner, String)> {
+    let (client, mode) = order["pk"]["S"].as_str()?.split_once('#')?;
+    let owner = Owner { client: client.parse().ok()?, mode: mode.parse().ok()? };
+    Some((owner, order["id"]["S"].as_str()?.to_owned()))
+}
+
+/// The items of a table whose sort keys begin with `prefix`.
+fn items(table: &str, prefix: &str) -> Result<Vec<Value>> {
+    let request = json!({
+        "TableName": table,
+        "FilterExpression": "begins_with(sk, :prefix)",
+        "ExpressionAttributeValues": {":prefix": {"S": prefix}},
+    });
+    scan(request)
+}
+
+fn scan(mut request: Value) -> Result<Vec<Value>> {
+    let mut items = Vec::new();
+    loop {
+        let page = serde_json::from_value(request.clone())?;
+        let page = world::with(|world| world.db.scan(page))?;
+        let page = serde_json::to_value(page)?;
+        items.extend(page["Items"].as_array().cloned().unwrap_or_default());
+        match &page["LastEvaluatedKey"] {
+            Value::Null => return Ok(items),
+            last => request["ExclusiveStartKey"] = last.clone(),
+        }
+    }
+}

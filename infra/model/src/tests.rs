@@ -1,0 +1,46 @@
+//! That a run can be repeated, and that a guard is there again after it was taken away.
+
+use std::{path::Path, rc::Rc};
+
+use spelter::guards::Guard;
+
+use crate::{
+    clients::Whims,
+    explore::{Search, of_seed},
+    platform::Deployment,
+    run::{Load, Outcome, run},
+};
+
+const LOAD: Load =
+    Load { orders: 15, accounts: 5, whims: Whims::Any, mails_codes: true, has_balance: true };
+
+fn deployment() -> Rc<Deployment> {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    Rc::new(Deployment::read(&template).unwrap())
+}
+
+fn outcome(deployment: &Rc<Deployment>, seed: u64, without: Option<Guard>) -> Outcome {
+    let search = Search { first: 0, seeds: 1, one_in: 40, load: LOAD };
+    run(deployment, of_seed(search, seed, without, true)).unwrap()
+}
+
+#[test]
+fn the_same_seed_makes_the_same_run() {
+    let deployment = deployment();
+    let runs = [7, 7, 8].map(|seed| outcome(&deployment, seed, None));
+    let [one, same, other] = &runs;
+    assert_eq!(one.lines, same.lines);
+    assert_eq!((one.hash, one.struck), (same.hash, same.struck));
+    assert!(one.struck > 0);
+    assert_ne!(one.hash, other.hash);
+    assert!(runs.iter().all(|run| run.verdict.is_good()));
+}
+
+#[test]
+fn a_guard_that_is_missed_is_there_again_in_the_next_run() {
+    let deployment = deployment();
+    let is_good = |seed, without| outcome(&deployment, seed, without).verdict.is_good();
+    let missed = (0..20).find(|seed| !is_good(*seed, Some(Guard::IdempotencyKey)));
+    let seed = missed.expect("a guard that is missed");
+    assert!(is_good(seed, None));
+}

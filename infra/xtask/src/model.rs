@@ -1,0 +1,76 @@
+//! The model test: the service's own code in one process, with faults at every call.
+
+use crate::{
+    machine,
+    shell::{self, phase},
+};
+use anyhow::Result;
+use std::{path::PathBuf, process::Command};
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Every single fault, some pairs, and a few seeds: some minutes with what the other tests have built.
+    Ci,
+    /// Every single fault and every pair, and a thousand seeds of a thousand orders: some hours.
+    Nightly,
+}
+
+/// The package's features: without this one there is nothing in it.
+pub(crate) const FEATURES: [&str; 4] = ["-p", "crash-model", "--features", "crash-test"];
+
+impl Size {
+    /// How it is built: what runs for hours is worth building anew.
+    const fn profile(self) -> &'static str {
+        match self {
+            Self::Ci => "dev",
+            Self::Nightly => "crash",
+        }
+    }
+
+    /// Where that leaves the program.
+    fn program(self) -> PathBuf {
+        let debug = machine::binaries();
+        match self {
+            Self::Ci => debug.join("crash-model"),
+            Self::Nightly => debug.with_file_name("crash").join("crash-model"),
+        }
+    }
+
+    /// Its searches, each with the program's arguments.
+    const fn searches(self) -> [(&'static str, &'static [&'static str]); 3] {
+        match self {
+            Self::Ci => [
+                ("Every single fault, and some pairs", &["exhaustive", "--pairs=2000"]),
+                ("Faults from seeds", &["random", "--seeds=40", "--orders=30", "--one-in=60"]),
+                ("Guards that are taken away", &["teeth"]),
+            ],
+            Self::Nightly => [
+                ("Every single fault, and every pair", &["exhaustive", "--pairs=1"]),
+                (
+                    "Faults from seeds",
+                    &["random", "--seeds=1000", "--orders=1000", "--accounts=50", "--one-in=300"],
+                ),
+                ("Guards that are taken away", &["teeth"]),
+            ],
+        }
+    }
+}
+
+/// Does all searches of `size`.
+pub(crate) fn run(size: Size) -> Result<()> {
+    phase("Build", || {
+        let mut build = Command::new(machine::cargo());
+        build.current_dir(machine::root()).arg("build").args(FEATURES);
+        shell::run(build.args(["--profile", size.profile()]))
+    })?;
+    let mut result = Ok(());
+    for (name, arguments) in size.searches() {
+        // Each says something of its own.
+        result = result.and(phase(name, || {
+            let mut program = Command::new(size.program());
+            shell::run(program.current_dir(machine::root()).args(arguments))
+        }));
+    }
+    result
+}
