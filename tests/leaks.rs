@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 use tests::{STACK, canaries, queues, restart_notes, tables};
@@ -41,6 +41,25 @@ async fn no_message_is_left_over() {
     for message in queues::receive(&STACK.queues["JobsQueue"]).await {
         assert_eq!(message["type"], "track_order", "{message}");
     }
+}
+
+/// The same of what waits for its message.
+#[tokio::test]
+async fn no_job_is_left_over_and_backlogs_know_how_many_there_are() {
+    let mut jobs = BTreeMap::<String, usize>::new();
+    let mut counted = BTreeMap::new();
+    for item in tables::items("OrdersTable").await {
+        let text = |name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        let (account, sk) = (text("pk"), text("sk"));
+        if sk.starts_with("JOB#") {
+            assert!(text("job").contains("track_order"), "{item}");
+            *jobs.entry(account).or_default() += 1;
+        } else if sk == "HEAD" {
+            counted.insert(account, item["jobs"]["N"].as_str().unwrap().parse::<usize>().unwrap());
+        }
+    }
+    counted.retain(|_, count| *count > 0);
+    assert_eq!(jobs, counted);
 }
 
 /// The emulator writes its queues down when it ends: what was queued at the restart can be read there.

@@ -2,26 +2,26 @@
 //!
 //! A message too many does no harm: workers and senders look at the item first.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use spelter::{
-    accounts::Owner,
+    accounts::{AccountRef, Owner},
     aftersale::Next,
     aws::{
         AwsError,
         aftersales::AfterSales,
+        backlogs::Backlogs,
         bundles::Bundles,
         calls,
         keys::{BundleKey, Due},
         orders::Orders,
         outbox::Outbox,
-        queue::{JobMessage, Jobs, Webhooks},
+        queue::{JobMessage, Ticket, Webhooks},
+        transaction::Write,
     },
+    backlog::{Place, wait_after},
     cancellations, clock,
     error::{BoxError, chain},
     id::Id,
@@ -45,7 +45,7 @@ pub struct Sweep {
     /// The returns.
     pub returns: AfterSales<returns::Status>,
     /// The way to the worker.
-    pub jobs: Jobs,
+    pub backlogs: Backlogs,
     /// The way to the sender.
     pub webhooks: Webhooks,
 }
@@ -65,12 +65,14 @@ pub struct Scheduled {
 pub struct Swept {
     /// Orders that were seen to.
     pub orders: usize,
-    /// Bundles that got another message.
+    /// Bundles that got another job.
     pub bundles: usize,
-    /// Cancellations that got another message.
+    /// Cancellations that got another job.
     pub cancellations: usize,
-    /// Returns that got another message.
+    /// Returns that got another job.
     pub returns: usize,
+    /// Messages that jobs got which had none, or none that had an effect.
+    pub messages: usize,
     /// Receivers of webhooks that something waits for.
     pub lanes: usize,
     /// What could not be done; the next sweep finds it again.
@@ -81,11 +83,6 @@ pub struct Swept {
 const AT_ONCE: i32 = 250;
 /// Of one receiver's webhooks: more would only wait in the queue, and the next sweep finds them again.
 const HINTS_AT_ONCE: usize = 25;
-/// Messages of one order are at most so far apart.
-const LONGEST_WAIT: Duration = Duration::from_hours(6);
-/// Messages of one order are at least so far apart; the wait doubles each time, since most often nothing was lost
-/// and the account is merely busy.
-const SHORTEST_WAIT: Duration = Duration::from_mins(2);
 
 impl Sweep {
     /// One sweep of what is due at `now`.
@@ -102,11 +99,12 @@ impl Sweep {
                 }
             }
             match (self.see_to(&due, since, now).await, due) {
-                (Ok(()), Due::Order(..)) => swept.orders += 1,
-                (Ok(()), Due::Bundle(..)) => swept.bundles += 1,
-                (Ok(()), Due::Cancellation(..)) => swept.cancellations += 1,
-                (Ok(()), Due::Return(..)) => swept.returns += 1,
-                (Ok(()), Due::Lane(..)) => swept.lanes += 1,
+                (Ok(_), Due::Order(..)) => swept.orders += 1,
+                (Ok(_), Due::Bundle(..)) => swept.bundles += 1,
+                (Ok(_), Due::Cancellation(..)) => swept.cancellations += 1,
+                (Ok(_), Due::Return(..)) => swept.returns += 1,
+                (Ok(sent), Due::Backlog(..)) => swept.messages += sent,
+                (Ok(_), Due::Lane(..)) => swept.lanes += 1,
                 // A worker was faster, so nothing was lost.
                 (Err(AwsError::Conflict), _) => {}
                 (Err(error), _) => {
@@ -115,7 +113,7 @@ impl Sweep {
                 }
             }
         }
-        let Swept { orders, bundles, cancellations, returns, lanes, failed } = swept;
+        let Swept { orders, bundles, cancellations, returns, messages, lanes, failed } = swept;
         tracing::info!(
             duration_ms = millis_since(started),
             aws.calls = calls::take(),
@@ -123,6 +121,7 @@ impl Sweep {
             bundles,
             cancellations,
             returns,
+            messages,
             lanes,
             failed,
             "swept what was due at {now}"
@@ -130,29 +129,46 @@ impl Sweep {
         Ok(swept)
     }
 
-    /// Sees to what is due since `since`.
-    async fn see_to(&self, due: &Due, since: Timestamp, now: Timestamp) -> Result<(), AwsError> {
+    /// Sees to what is due since `since`. Answers how many messages a backlog got.
+    async fn see_to(&self, due: &Due, since: Timestamp, now: Timestamp) -> Result<usize, AwsError> {
         match due {
             Due::Order(owner, id) => match self.orders.get(owner, id).await? {
-                Some(order) if order.status.is_final() => self.follow(order, now).await,
-                Some(order) => self.resend(order, now).await,
-                None => Ok(()),
+                Some(order) if order.status.is_final() => self.follow(order, now).await?,
+                Some(order) => self.place(order, now).await?,
+                None => {}
             },
-            Due::Bundle(owner, key) => self.resend_bundle(owner, key, now).await,
+            Due::Bundle(owner, key) => self.place_bundle(owner, key, now).await?,
             Due::Cancellation(owner, id) => {
-                self.resend_after_sale(&self.cancellations, owner, id, now).await
+                self.go_on(&self.cancellations, owner, id, now).await?;
             }
-            Due::Return(owner, id) => self.resend_after_sale(&self.returns, owner, id, now).await,
-            Due::Lane(owner, lane) => self.webhooks.deliver_due(owner, lane, since, now).await,
+            Due::Return(owner, id) => self.go_on(&self.returns, owner, id, now).await?,
+            Due::Backlog(account) => return self.backlogs.watch(account, now).await,
+            Due::Lane(owner, lane) => self.webhooks.deliver_due(owner, lane, since, now).await?,
         }
+        Ok(0)
     }
 
-    /// An order that has not ended gets another message.
-    async fn resend(&self, mut order: Order, now: Timestamp) -> Result<(), AwsError> {
-        order.due_at = Some(clock::after(now, wait(order.dispatches)));
-        let message =
-            JobMessage::PlaceOrder { owner: order.owner.clone(), order: order.id.clone() };
-        self.dispatch(order, &message).await
+    /// Another job for what is due, unless the last one is still to be done: that is its backlog's business.
+    async fn next_job(
+        &self,
+        account: &AccountRef,
+        last: Option<&Place>,
+        job: JobMessage,
+        now: Timestamp,
+    ) -> Result<Option<Ticket>, AwsError> {
+        if let Some(last) = last
+            && self.backlogs.holds(account, last).await?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Ticket::new(account.clone(), job, now)))
+    }
+
+    /// An order that has not ended gets another job.
+    async fn place(&self, mut order: Order, now: Timestamp) -> Result<(), AwsError> {
+        order.due_at = Some(clock::after(now, wait_after(order.dispatches.saturating_add(1))));
+        let job = JobMessage::PlaceOrder { owner: order.owner.clone(), order: order.id.clone() };
+        self.dispatch(order, job, now).await
     }
 
     /// Of an order that has ended, the parcels are asked after, and in the end its login is forgotten.
@@ -164,39 +180,50 @@ impl Sweep {
         if let Status::Placed(_) = order.status
             && order.due_at.is_some()
         {
-            let message =
+            let job =
                 JobMessage::TrackOrder { owner: order.owner.clone(), order: order.id.clone() };
-            self.dispatch(order, &message).await
+            self.dispatch(order, job, now).await
         } else {
             self.orders.save(order, vec![]).await.map(drop)
         }
     }
 
-    async fn dispatch(&self, mut order: Order, message: &JobMessage) -> Result<(), AwsError> {
+    async fn dispatch(
+        &self,
+        mut order: Order,
+        job: JobMessage,
+        now: Timestamp,
+    ) -> Result<(), AwsError> {
         order.dispatches = order.dispatches.saturating_add(1);
-        // Written first: a message whose number is not written would be dropped as a duplicate next time.
-        let order = self.orders.save(order, vec![]).await?;
-        self.jobs.send(&order.account, message, order.dispatches).await
+        let ticket = self.next_job(&order.account, order.place.as_ref(), job, now).await?;
+        let also = self.added(ticket.as_ref(), &mut order.place, now)?;
+        let order = self.orders.save(order, also).await?;
+        self.call_up(ticket, &order.account, now).await;
+        Ok(())
     }
 
-    async fn resend_bundle(
+    /// A bundle gets another job.
+    async fn place_bundle(
         &self,
         owner: &Owner,
         key: &BundleKey,
         now: Timestamp,
     ) -> Result<(), AwsError> {
         let Some(mut bundle) = self.bundles.get(owner, key).await? else { return Ok(()) };
-        bundle.due_at = clock::after(now, wait(bundle.dispatches));
         bundle.dispatches = bundle.dispatches.saturating_add(1);
+        bundle.due_at = clock::after(now, wait_after(bundle.dispatches.saturating_add(1)));
         // It was due, so it is ready, whatever the worker's clock says.
         bundle.launched_at = bundle.launched_at.or(Some(now));
-        self.bundles.save(&mut bundle).await?;
-        let message = JobMessage::PlaceBundle { owner: owner.clone(), bundle: key.clone() };
-        self.jobs.send(&bundle.account, &message, bundle.dispatches).await
+        let job = JobMessage::PlaceBundle { owner: owner.clone(), bundle: key.clone() };
+        let ticket = self.next_job(&bundle.account, bundle.place.as_ref(), job, now).await?;
+        let also = self.added(ticket.as_ref(), &mut bundle.place, now)?;
+        self.bundles.save(&mut bundle, also).await?;
+        self.call_up(ticket, &bundle.account, now).await;
+        Ok(())
     }
 
-    /// A cancellation or a return gets another message, if something is left to do about it.
-    async fn resend_after_sale<K: Kind>(
+    /// A cancellation or a return gets another job, if something is left to do about it.
+    async fn go_on<K: Kind>(
         &self,
         requests: &AfterSales<K>,
         owner: &Owner,
@@ -204,20 +231,39 @@ impl Sweep {
         now: Timestamp,
     ) -> Result<(), AwsError> {
         let Some(mut request) = requests.get(owner, id).await? else { return Ok(()) };
+        request.dispatches = request.dispatches.saturating_add(1);
         request.due_at = match request.stage.next(now) {
-            Next::Work => Some(clock::after(now, wait(request.dispatches))),
+            Next::Work => Some(clock::after(now, wait_after(request.dispatches))),
             Next::Ask(at) => Some(at),
             Next::Nothing => None,
         };
-        request.dispatches = request.dispatches.saturating_add(1);
-        requests.save(&mut request, vec![]).await?;
-        if request.due_at.is_none() {
-            return Ok(());
-        }
-        self.jobs.send(&request.account, &K::message(&request), request.dispatches).await
+        let ticket = if request.due_at.is_some() {
+            let job = K::message(&request);
+            self.next_job(&request.account, request.place.as_ref(), job, now).await?
+        } else {
+            None
+        };
+        let also = self.added(ticket.as_ref(), &mut request.place, now)?;
+        requests.save(&mut request, also).await?;
+        self.call_up(ticket, &request.account, now).await;
+        Ok(())
     }
-}
 
-fn wait(dispatches: u32) -> Duration {
-    (SHORTEST_WAIT * 2_u32.saturating_pow(dispatches.min(10))).min(LONGEST_WAIT)
+    /// For the transaction that writes where the new job stands.
+    fn added(
+        &self,
+        ticket: Option<&Ticket>,
+        place: &mut Option<Place>,
+        now: Timestamp,
+    ) -> Result<Vec<Write>, AwsError> {
+        let Some(ticket) = ticket else { return Ok(Vec::new()) };
+        *place = Some(ticket.place.clone());
+        self.backlogs.add(ticket, now)
+    }
+
+    async fn call_up(&self, ticket: Option<Ticket>, account: &AccountRef, now: Timestamp) {
+        if ticket.is_some() {
+            self.backlogs.call_up(account, now).await;
+        }
+    }
 }

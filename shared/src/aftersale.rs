@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     clock,
     error::{Code, Refusal},
     fields::{self, Faults, FieldError, Unfit},
@@ -39,8 +40,10 @@ pub struct AfterSale<S: Stage> {
     pub request: Value,
     /// Where it stands.
     pub stage: S,
-    /// How many messages were sent to have it worked on.
+    /// How many jobs were made of it.
     pub dispatches: u32,
+    /// Where the last job that was made of it stands in the account's backlog, or stood.
+    pub place: Option<Place>,
     /// When the sweeper sees to it.
     pub due_at: Option<Timestamp>,
     /// When it was accepted.

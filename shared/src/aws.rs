@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod aftersales;
+pub mod backlogs;
 pub mod bundles;
 pub mod calls;
 pub mod cards;

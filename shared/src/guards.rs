@@ -26,6 +26,8 @@ pub enum Guard {
     Marker,
     /// "Not placed" is said only when the press can no longer land.
     Deadline,
+    /// What must be done is written together with the job that does it.
+    Backlog,
     /// A later message of the same job is another message to the queue.
     Dispatch,
     /// News are written together with what they tell of.
@@ -38,7 +40,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Version,
         Self::IdempotencyKey,
         Self::BodyHash,
@@ -47,6 +49,7 @@ impl Guard {
         Self::Turn,
         Self::Marker,
         Self::Deadline,
+        Self::Backlog,
         Self::Dispatch,
         Self::Outbox,
         Self::Challenge,

@@ -20,6 +20,7 @@ pub mod totp;
 
 pub mod accounts;
 pub mod aftersale;
+pub mod backlog;
 pub mod cancellations;
 pub mod labels;
 pub mod ledger;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     clock,
     email::Email,
     error::{Code, Refusal},
@@ -64,8 +65,10 @@ pub struct Order {
     pub status: Status,
     /// How it came there.
     pub updates: Vec<StatusUpdate>,
-    /// How many messages were sent to have it worked on.
+    /// How many jobs were made of it.
     pub dispatches: u32,
+    /// Where the last job that was made of it stands in the account's backlog, or stood.
+    pub place: Option<Place>,
     /// When the sweeper sees to it.
     pub due_at: Option<Timestamp>,
     /// When it was accepted.
@@ -406,7 +409,7 @@ impl Order {
 
     /// When something must be done about the order, if nothing else happens after `now`.
     ///
-    /// One that has not ended gets another message. One that was placed is asked after its parcels. A login that came
+    /// One that is worked on gets another job. One that was placed is asked after its parcels. A login that came
     /// with the order is forgotten in the end.
     pub fn due_after(&self, now: Timestamp) -> Option<Timestamp> {
         let forget_at = self.secrets.is_some().then(|| self.login_is_kept_until()).flatten();
@@ -414,9 +417,9 @@ impl Order {
             Status::Working(Attempt { step: Step::CodeRequested, .. }) => {
                 Some(clock::after(now, sign_in::LONGEST_WAIT + UNATTENDED_AFTER))
             }
-            Status::Queued | Status::Working(_) | Status::Submitting(_) => {
-                Some(clock::after(now, UNATTENDED_AFTER))
-            }
+            // Its account's backlog is watched.
+            Status::Queued => None,
+            Status::Working(_) | Status::Submitting(_) => Some(clock::after(now, UNATTENDED_AFTER)),
             Status::Bundled { .. } => {
                 Some(clock::after(now, bundling::LONGEST_WAIT + UNATTENDED_AFTER))
             }

@@ -65,7 +65,7 @@ async fn orders(meter: &mut Meter) {
     meter.job(what, WORKER, [&begin, "comes back"]).await;
     placed(meter, "finding an order in the account's history", &id).await;
 
-    let job = json!({"type": "place_order", "owner": tables::owner_of(&id).await, "order": id});
+    let job = tables::job(&id, "place_order", "order", &id).await;
     let seen = logs::of(WORKER).len();
     queues::send_fifo(&STACK.queues["JobsQueue"], &account.email, &job).await;
     let again = |line: &Value| line["message"].as_str().unwrap_or_default().starts_with(&begin);
@@ -193,7 +193,7 @@ async fn leftovers(meter: &mut Meter) {
 
     let queued = json!({"state": "queued"});
     let id = tables::copy_order(&model, &queued, i64::from(i32::MAX) * 10_000).await;
-    let job = json!({"type": "place_order", "owner": tables::owner_of(&id).await, "order": id});
+    let job = tables::job(&id, "place_order", "order", &id).await;
     queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
     let begin = format!("place_order {id}");
     meter.job("ending an order that nobody could place", "dead-letters", [&begin, "is done"]).await;
@@ -201,7 +201,7 @@ async fn leftovers(meter: &mut Meter) {
     // Long ago nothing was due, and on the first day just one order.
     sweep(meter, "a sweep that finds nothing", "1960-01-01T00:00:00Z").await;
     let lost = tables::copy_order(&model, &queued, 1).await;
-    sweep(meter, "a sweep that finds an order without a message", "1970-01-01T00:00:01Z").await;
+    sweep(meter, "a sweep that finds an order without a job", "1970-01-01T00:00:01Z").await;
     client.api.ended(&lost).await;
 }
 

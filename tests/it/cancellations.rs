@@ -314,8 +314,7 @@ async fn a_dead_cancellation_says_that_nobody_knows() {
     api.processed(&cancellation(&model)).await;
     let far = i64::from(i32::MAX) * 10_000;
     let id = tables::copy_after_sale(&model, &json!({"state": "queued"}), far).await;
-    let owner = tables::owner_of(&order_id).await;
-    let job = json!({"type": "cancel_order", "owner": owner, "cancellation": id});
+    let job = tables::job(&order_id, "cancel_order", "cancellation", &id).await;
     queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
     let ended = api.processed(&cancellation(&id)).await;
     assert_eq!(

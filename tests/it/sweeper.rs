@@ -80,7 +80,7 @@ async fn dead(status: &Value) -> Value {
     let account = ShopAccount::new().await;
     let placed = model(&api, &account).await;
     let id = tables::copy_order(&placed, status, i64::from(i32::MAX) * 10_000).await;
-    let job = json!({"type": "place_order", "owner": tables::owner_of(&id).await, "order": id});
+    let job = tables::job(&id, "place_order", "order", &id).await;
     queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
     let ended = api.ended(&id).await;
     assert_eq!(account.ledger().await.len(), 1, "only the model was bought");

@@ -88,8 +88,14 @@ pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
     ] {
         item[name] = value;
     }
+    forget_place(&mut item);
     put("OrdersTable", &item).await;
     id
+}
+
+/// Nothing is in a backlog for what is stored as `item`.
+fn forget_place(item: &mut Value) {
+    item.as_object_mut().expect("an item").remove("place");
 }
 
 /// Makes an account one whose sign-ins have gone like this, a `Health` as it is stored.
@@ -173,6 +179,7 @@ pub async fn copy_after_sale(model: &str, stage: &Value, due_at_ms: i64) -> Stri
     ] {
         item[name] = value;
     }
+    forget_place(&mut item);
     put("OrdersTable", &item).await;
     id
 }
@@ -308,10 +315,18 @@ async fn order_item(order: &str) -> Value {
     items.into_iter().find(is_it).expect("the order")
 }
 
-/// Whose an order is, as a message names its owner.
-pub async fn owner_of(order: &str) -> Value {
+/// A job of the account that `order` is bought with, as a message says it: `name` about what `member` says. It has no place
+/// in the account's backlog.
+pub async fn job(order: &str, name: &str, member: &str, id: &str) -> Value {
     let item = order_item(order).await;
-    json!({"client": item["owner"]["M"]["client"]["S"], "mode": item["owner"]["M"]["mode"]["S"]})
+    let owner = &item["owner"]["M"];
+    json!({
+        "account": item["account"]["S"],
+        "place": format!("000000000000-{name}-{id}"),
+        "type": name,
+        "owner": {"client": owner["client"]["S"], "mode": owner["mode"]["S"]},
+        member: id,
+    })
 }
 
 /// Calls DynamoDB. The emulator wants a signature but checks none.

@@ -1,5 +1,5 @@
-//! Accepting a cancellation or a return: it is in the table before it is in the queue; if sending fails, the sweeper
-//! sends it.
+//! Accepting a cancellation or a return: it is in the table with its job before it is in the queue; if sending fails,
+//! the sweeper sends it.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -8,15 +8,17 @@ use spelter::{
     accounts::Owner,
     aftersale::{AfterSale, UNATTENDED_AFTER, Wish},
     aws::{
+        AwsError,
         aftersales::AfterSales,
-        idempotency::{Idempotency, Replay},
+        backlogs::Backlogs,
+        idempotency::{Created, Idempotency},
         keyed_hash::KeyedHash,
         orders::{Orders, secrets_context},
-        queue::Jobs,
+        queue::Ticket,
         vault::Vault,
     },
     clock::{self, Clock},
-    error::{ApiError, chain},
+    error::ApiError,
     id::{self, Id, Kind as _, OrderId, RequestId},
     orders::Order,
     random, redact,
@@ -40,7 +42,7 @@ pub struct AcceptAfterSale<K: Kind> {
     /// Compares bodies.
     pub keyed_hash: KeyedHash,
     /// The way to the worker.
-    pub jobs: Jobs,
+    pub backlogs: Backlogs,
     /// How far webhooks go.
     pub reach: Reach,
     /// The time.
@@ -75,7 +77,7 @@ impl<K: Kind> AcceptAfterSale<K> {
             None => None,
         };
         let context = secrets_context(&order.owner, &id, "webhook");
-        let request = AfterSale {
+        let mut request = AfterSale {
             webhooks: self.vault.seal_targets(&context, wish.webhooks).await?,
             id,
             owner: order.owner.clone(),
@@ -85,18 +87,20 @@ impl<K: Kind> AcceptAfterSale<K> {
             request: redact::echo(body),
             stage: K::first(),
             dispatches: 1,
+            place: None,
             due_at: Some(clock::after(now, UNATTENDED_AFTER)),
             created_at: now,
             ended_at: None,
             version: 1,
         };
-        match self.requests.create(&request, idempotency.as_ref()).await? {
-            None => {
-                self.queue(&request).await;
-                Ok(Accepted { request_id: request.id.request() })
-            }
-            Some(Replay::Before(id)) => Ok(Accepted { request_id: id.request() }),
-            Some(Replay::KeyTaken) => Err(key_taken()),
+        let ticket = Ticket::new(request.account.clone(), K::message(&request), now);
+        request.place = Some(ticket.place.clone());
+        let create = |also| self.requests.create(&request, idempotency.as_ref(), also);
+        match self.backlogs.add_with(&ticket, vec![], now, create).await? {
+            Created::New => Ok(Accepted { request_id: request.id.request() }),
+            Created::Before(id) => Ok(Accepted { request_id: id.request() }),
+            Created::KeyTaken => Err(key_taken()),
+            Created::Refused(_) => Err(AwsError::Conflict.into()),
         }
     }
 
@@ -110,13 +114,5 @@ impl<K: Kind> AcceptAfterSale<K> {
         let whole = json!([K::Kind::NAME, order.id, body]).to_string();
         let fingerprint = self.keyed_hash.of_body(whole.as_bytes()).await?;
         Ok(Idempotency { key, fingerprint })
-    }
-
-    async fn queue(&self, request: &AfterSale<K>) {
-        let sent = self.jobs.send(&request.account, &K::message(request), request.dispatches).await;
-        if let Err(error) = sent {
-            let id = &request.id;
-            tracing::warn!(request.id = %id, error = chain(&error), "{id} waits for the sweeper");
-        }
     }
 }

@@ -5,7 +5,14 @@ use functions::{
     orders::progress::Progress,
 };
 use spelter::{
-    aws::{self, cards::Cards, leases::Leases, ledger::Ledger, orders::Orders, queue::Webhooks},
+    aws::{
+        self,
+        cards::Cards,
+        leases::Leases,
+        ledger::Ledger,
+        orders::Orders,
+        queue::{Jobs, Webhooks},
+    },
     clock,
     config::required,
     sqs, telemetry,
@@ -18,6 +25,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
     let webhooks = Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?);
     sqs::serve(EndDeadOrder {
+        backlogs: orders.backlogs(Jobs::new(&aws, required("JOBS_QUEUE_URL")?)),
         bundles: orders.bundles(),
         cancellations: AfterSaleProgress {
             requests: orders.cancellations(),

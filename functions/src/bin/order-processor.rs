@@ -37,8 +37,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let orders = Orders::new(&aws, required("ORDERS_TABLE")?);
     let webhooks = Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?);
     let ledger_table: String = required("LEDGER_TABLE")?;
+    let jobs = Jobs::new(&aws, required("JOBS_QUEUE_URL")?);
     let sandbox_url: Url = required("SANDBOX_URL")?;
     sqs::serve(AccountWorker {
+        backlogs: orders.backlogs(jobs.clone()),
         bundles: orders.bundles(),
         cancellations: AfterSaleProgress {
             requests: orders.cancellations(),
@@ -66,7 +68,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         accounts: Accounts::new(&aws, required("ACCOUNTS_TABLE")?),
         leases: Leases::new(&aws, required("LEASES_TABLE")?),
         vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
-        jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
+        jobs,
         code_wait: Duration::from_secs(required("CODE_WAIT_SECONDS")?),
         shop: Sandbox::new(sandbox_url, client::build(STEP_TIMEOUT)?),
         now: clock::system,

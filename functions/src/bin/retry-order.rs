@@ -26,6 +26,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     http::serve(RetryOrder {
         accept: AcceptOrder {
             outbox: orders.outbox(),
+            backlogs: orders.backlogs(Jobs::new(&aws, required("JOBS_QUEUE_URL")?)),
             orders,
             accounts: Accounts::new(&aws, required("ACCOUNTS_TABLE")?),
             leases: Leases::new(&aws, required("LEASES_TABLE")?),
@@ -33,7 +34,6 @@ async fn main() -> Result<(), lambda_http::Error> {
             ledger: Ledger::new(&aws, required("LEDGER_TABLE")?),
             vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
             keyed_hash: KeyedHash::new(&aws, required("HASH_KEY_ID")?),
-            jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
             webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
             reach: required("WEBHOOK_REACH")?,
             now: clock::system,

@@ -16,10 +16,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     http::serve(CreateReturn {
         accept: AcceptAfterSale {
             requests: orders.returns(),
+            backlogs: orders.backlogs(Jobs::new(&aws, required("JOBS_QUEUE_URL")?)),
             orders,
             vault: Vault::new(&aws, required("CREDENTIALS_KEY_ID")?),
             keyed_hash: KeyedHash::new(&aws, required("HASH_KEY_ID")?),
-            jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
             reach: required("WEBHOOK_REACH")?,
             now: clock::system,
         },

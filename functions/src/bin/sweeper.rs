@@ -23,8 +23,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bundles: orders.bundles(),
         cancellations: orders.cancellations(),
         returns: orders.returns(),
+        backlogs: orders.backlogs(Jobs::new(&aws, required("JOBS_QUEUE_URL")?)),
         orders,
-        jobs: Jobs::new(&aws, required("JOBS_QUEUE_URL")?),
         webhooks: Webhooks::new(&aws, required("WEBHOOKS_QUEUE_URL")?),
     };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Scheduled>| {

@@ -11,10 +11,11 @@ use spelter::{
     aws::{
         AwsError,
         accounts::Accounts,
+        backlogs::Backlogs,
         bundles::Bundles,
         labels::Labels,
         leases::{Acquired, Lease, Leases},
-        queue::{JobMessage, Jobs},
+        queue::{JobMessage, Jobs, Ticket},
         refunds::Refunds,
         transaction::Write,
         vault::Vault,
@@ -59,6 +60,8 @@ pub struct AccountWorker<C> {
     pub api_url: Url,
     /// Opens secrets.
     pub vault: Vault,
+    /// Where a job leaves when it is done.
+    pub backlogs: Backlogs,
     /// Where a message goes back to.
     pub jobs: Jobs,
     /// How long is waited for a mailed code.
@@ -142,11 +145,26 @@ impl Work {
 }
 
 impl<C: Connector> Job for AccountWorker<C> {
-    type Message = JobMessage;
+    type Message = Ticket;
 
-    async fn run(&self, received: Received<JobMessage>) -> Result<Outcome, BoxError> {
+    async fn run(&self, received: Received<Ticket>) -> Result<Outcome, BoxError> {
+        let ticket = received.message.clone();
+        let outcome = self.take_turn(received).await?;
+        if outcome == Outcome::Done {
+            self.backlogs.leave(&ticket, (self.now)()).await;
+        }
+        Ok(outcome)
+    }
+
+    async fn postpone(&self, receipt_handle: &str, wait: Duration) -> Result<(), BoxError> {
+        Ok(self.jobs.return_after(receipt_handle, wait).await?)
+    }
+}
+
+impl<C: Connector> AccountWorker<C> {
+    async fn take_turn(&self, received: Received<Ticket>) -> Result<Outcome, BoxError> {
         let Received { message, deadline, receipt_handle } = received;
-        let Some(work) = self.find(message).await? else {
+        let Some(work) = self.find(message.job).await? else {
             // A second delivery of finished work is normal.
             return Ok(Outcome::Done);
         };
@@ -170,10 +188,6 @@ impl<C: Connector> Job for AccountWorker<C> {
                 outcome
             }
         }
-    }
-
-    async fn postpone(&self, receipt_handle: &str, wait: Duration) -> Result<(), BoxError> {
-        Ok(self.jobs.return_after(receipt_handle, wait).await?)
     }
 }
 

@@ -6,7 +6,13 @@ use std::time::Duration;
 
 use spelter::{
     accounts::{AccountRef, Owner},
-    aws::{bundles::Bundles, keys::BundleKey, leases::Leases, queue::JobMessage},
+    aws::{
+        backlogs::Backlogs,
+        bundles::Bundles,
+        keys::BundleKey,
+        leases::Leases,
+        queue::{JobMessage, Ticket},
+    },
     cancellations,
     clock::{self, Clock},
     error::{BoxError, Code, Refusal},
@@ -33,15 +39,33 @@ pub struct EndDeadOrder {
     pub returns: AfterSaleProgress<returns::Status>,
     /// Who holds an account.
     pub leases: Leases,
+    /// Where the job leaves.
+    pub backlogs: Backlogs,
     /// The time.
     pub now: Clock,
 }
 
 impl Job for EndDeadOrder {
-    type Message = JobMessage;
+    type Message = Ticket;
 
-    async fn run(&self, received: Received<JobMessage>) -> Result<Outcome, BoxError> {
-        match received.message {
+    async fn run(&self, received: Received<Ticket>) -> Result<Outcome, BoxError> {
+        let ticket = received.message;
+        let outcome = self.end_job(ticket.job.clone()).await?;
+        if outcome == Outcome::Done {
+            self.backlogs.leave(&ticket, (self.now)()).await;
+        }
+        Ok(outcome)
+    }
+
+    /// The queue's own time is as good.
+    async fn postpone(&self, _: &str, _: Duration) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl EndDeadOrder {
+    async fn end_job(&self, job: JobMessage) -> Result<Outcome, BoxError> {
+        match job {
             JobMessage::PlaceOrder { owner, order } => self.end_order(&owner, &order).await,
             JobMessage::PlaceBundle { owner, bundle } => self.end_bundle(&owner, &bundle).await,
             JobMessage::CancelOrder { owner, cancellation } => {
@@ -55,13 +79,6 @@ impl Job for EndDeadOrder {
         }
     }
 
-    /// The queue's own time is as good.
-    async fn postpone(&self, _: &str, _: Duration) -> Result<(), BoxError> {
-        Ok(())
-    }
-}
-
-impl EndDeadOrder {
     async fn end_order(&self, owner: &Owner, id: &OrderId) -> Result<Outcome, BoxError> {
         let order = self.progress.orders.get(owner, id).await?;
         let order = order.ok_or_else(|| format!("no order {id}"))?;

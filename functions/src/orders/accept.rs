@@ -2,27 +2,26 @@
 
 mod buyer;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use spelter::{
     accounts::{Owner, credentials::Secrets},
     aws::{
         AwsError,
         accounts::Accounts,
+        backlogs::Backlogs,
         cards::Cards,
-        idempotency::{Idempotency, Replay},
+        idempotency::{Created, Idempotency, Replay},
         keyed_hash::KeyedHash,
         leases::Leases,
         ledger::{self, Ledger, LedgerRefusal},
-        orders::{Created, Orders, secrets_context},
+        orders::{Orders, secrets_context},
         outbox::Outbox,
-        queue::{JobMessage, Jobs, Webhooks},
+        queue::{JobMessage, Ticket, Webhooks},
         transaction::{Refused, Write},
         vault::Vault,
     },
-    clock::{self, Clock},
-    error::{ApiError, Code, Refusal, chain},
+    clock::Clock,
+    error::{ApiError, Code, Refusal},
     fields::{self, FieldError},
     http::MAX_BODY_BYTES,
     id::{self, OrderId, PostingId},
@@ -60,7 +59,7 @@ pub struct AcceptOrder {
     /// Names accounts and compares bodies.
     pub keyed_hash: KeyedHash,
     /// The way to the worker.
-    pub jobs: Jobs,
+    pub backlogs: Backlogs,
     /// The way to the sender.
     pub webhooks: Webhooks,
     /// How far webhooks go.
@@ -102,9 +101,6 @@ struct Draft {
     also: Vec<Write>,
 }
 
-/// When the sweeper looks at an order nobody has taken up.
-const UNATTENDED_AFTER: Duration = Duration::from_mins(2);
-
 impl AcceptOrder {
     /// Accepts what `body` asks for.
     pub(super) async fn accept(
@@ -116,7 +112,7 @@ impl AcceptOrder {
         let (wanted, site) = read(&body, &owner, self.reach)?;
         let idempotency = self.idempotency(&wanted, &body).await?;
         let draft = self.draft(owner.clone(), wanted, site, body).await;
-        let Draft { order, mut also } = match (draft, &idempotency) {
+        let Draft { mut order, mut also } = match (draft, &idempotency) {
             (Ok(draft), _) => draft,
             (Err(error), None) => return Err(error),
             // What the request needs may be gone since it was accepted.
@@ -128,11 +124,11 @@ impl AcceptOrder {
         // Behind the ledger's writes, whose places tell why it refused.
         let place_of_retired = also.len();
         also.extend(retired.clone());
-        match self.orders.create(&order, idempotency.as_ref(), also).await? {
-            Created::New => {
-                self.queue(&order).await;
-                Ok(Accepting::Accepted(order.id))
-            }
+        let ticket = ticket(&order);
+        order.place = Some(ticket.place.clone());
+        let create = |also| self.orders.create(&order, idempotency.as_ref(), also);
+        match self.backlogs.add_with(&ticket, also, order.created_at, create).await? {
+            Created::New => Ok(Accepting::Accepted(order.id)),
             Created::Before(id) => Ok(Accepting::Accepted(id)),
             Created::KeyTaken => Ok(Accepting::KeyTaken),
             // The other try of the same order comes first, whatever the balance is by now.
@@ -167,7 +163,7 @@ impl AcceptOrder {
         retired: Option<Write>,
     ) -> Result<Accepting, ApiError> {
         let now = (self.now)();
-        let order = Order { hold: None, ..order };
+        let order = Order { hold: None, place: None, ..order };
         let (order, happened) = news_of(order, Event::Refuse(refusal), now)
             .map_err(|error| ApiError::Internal(error.into()))?;
         let news = news::compose(&self.outbox, &view::about(&order), &happened, now).await?;
@@ -247,7 +243,8 @@ impl AcceptOrder {
             status: Status::Queued,
             updates: vec![],
             dispatches: 1,
-            due_at: Some(clock::after(now, UNATTENDED_AFTER)),
+            place: None,
+            due_at: None,
             created_at: now,
             ended_at: None,
             retried_as: None,
@@ -289,15 +286,12 @@ impl AcceptOrder {
         let context = secrets_context(owner, id, purpose);
         Ok(self.vault.seal_secrets(&context, secrets).await?)
     }
+}
 
-    async fn queue(&self, order: &Order) {
-        let message =
-            JobMessage::PlaceOrder { owner: order.owner.clone(), order: order.id.clone() };
-        if let Err(error) = self.jobs.send(&order.account, &message, order.dispatches).await {
-            // The order is safe in the table, and the sweeper finds it there.
-            tracing::warn!(order.id = %order.id, error = chain(&error), "{} waits for the sweeper", order.id);
-        }
-    }
+/// The job that places a new order.
+fn ticket(order: &Order) -> Ticket {
+    let job = JobMessage::PlaceOrder { owner: order.owner.clone(), order: order.id.clone() };
+    Ticket::new(order.account.clone(), job, order.created_at)
 }
 
 /// A valid order and where it is bought.

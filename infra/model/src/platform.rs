@@ -29,6 +29,7 @@ use spelter::{
     accounts::Owner,
     aws::{
         accounts::Accounts,
+        backlogs::Backlogs,
         cards::Cards,
         keyed_hash::KeyedHash,
         labels::Labels,
@@ -160,6 +161,10 @@ impl Environment<'_> {
         Ok(Jobs::new(aws, self.get("JOBS_QUEUE_URL")?))
     }
 
+    fn backlogs(&self, aws: &SdkConfig) -> Result<Backlogs> {
+        Ok(self.orders(aws)?.backlogs(self.jobs(aws)?))
+    }
+
     fn webhooks(&self, aws: &SdkConfig) -> Result<Webhooks> {
         Ok(Webhooks::new(aws, self.get("WEBHOOKS_QUEUE_URL")?))
     }
@@ -223,7 +228,7 @@ impl Platform {
                     ledger: Ledger::new(aws, create.get("LEDGER_TABLE")?),
                     vault: create.vault(aws)?,
                     keyed_hash: create.keyed_hash(aws)?,
-                    jobs: create.jobs(aws)?,
+                    backlogs: create.backlogs(aws)?,
                     webhooks: create.webhooks(aws)?,
                     reach: Reach::Public,
                     now: world::now,
@@ -252,6 +257,7 @@ impl Platform {
                 accounts: worker.accounts(aws)?,
                 leases: worker.leases(aws)?,
                 vault: worker.vault(aws)?,
+                backlogs: worker.backlogs(aws)?,
                 jobs: worker.jobs(aws)?,
                 code_wait: Duration::from_secs(worker.get("CODE_WAIT_SECONDS")?),
                 shop: Visitor,
@@ -262,6 +268,7 @@ impl Platform {
                 bundles: dead_progress.orders.bundles(),
                 cancellations: after_sale(dead_progress.orders.cancellations(), &dead_progress),
                 returns: after_sale(dead_progress.orders.returns(), &dead_progress),
+                backlogs: dead.backlogs(aws)?,
                 leases: dead.leases(aws)?,
                 now: world::now,
                 progress: dead_progress,
@@ -281,7 +288,7 @@ impl Platform {
                 cancellations: sweeper.orders(aws)?.cancellations(),
                 returns: sweeper.orders(aws)?.returns(),
                 orders: sweeper.orders(aws)?,
-                jobs: sweeper.jobs(aws)?,
+                backlogs: sweeper.backlogs(aws)?,
                 webhooks: sweeper.webhooks(aws)?,
             },
             inbound: InboundEmail {

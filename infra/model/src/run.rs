@@ -166,8 +166,10 @@ async fn settle(table: &str) -> Result<(Vec<(Owner, String)>, Vec<String>)> {
             orders.iter().filter(is_open).map(|order| format!("{} is open", order["id"]["S"]));
         let lanes = items(table, "LANE#")?;
         let lanes = lanes.iter().map(|lane| format!("{} waits", lane["sk"]["S"]));
+        let jobs = items(table, "JOB#")?.into_iter().chain(items(table, "HEAD")?);
+        let jobs = jobs.map(|job| format!("{} {} is left", job["pk"]["S"], job["sk"]["S"]));
         let messages = world::with(|world| world.queues.left());
-        let left: Vec<_> = open.chain(lanes).chain(messages).collect();
+        let left: Vec<_> = open.chain(lanes).chain(jobs).chain(messages).collect();
         if left.is_empty() || is_over() {
             return Ok((orders.iter().filter_map(named).collect(), left));
         }

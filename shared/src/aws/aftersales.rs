@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AwsError, Item,
-    idempotency::{self, Idempotency, Replay},
+    idempotency::{self, Created, Idempotency, New},
     keys::{self, DueKind},
     number,
-    transaction::{self, NotWritten, Write},
+    transaction::{self, Write},
 };
 use crate::{
     accounts::{AccountRef, Owner},
     aftersale::{AfterSale, Stage},
+    backlog::Place,
     clock,
     id::{Id, OrderId},
     webhooks::Target,
@@ -47,6 +48,8 @@ struct Stored<S: Stage> {
     stage: String,
     dispatches: u32,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    place: Option<Place>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     due_shard: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     due_at: Option<i64>,
@@ -64,26 +67,17 @@ impl<S: Stage> AfterSales<S> {
         Self { db, table, kind, stage: PhantomData }
     }
 
-    /// Stores a new request with its idempotency record, unless there is one: then it says what that is of.
+    /// Stores a new request with its idempotency record and `also` what belongs to it.
     pub async fn create(
         &self,
         request: &AfterSale<S>,
         idempotency: Option<&Idempotency>,
-    ) -> Result<Option<Replay<S::Kind>>, AwsError> {
-        let new = Put::builder().condition_expression("attribute_not_exists(pk)");
-        let mut writes = vec![self.put(request, new)?];
-        let Some(idempotency) = idempotency else {
-            transaction::commit(&self.db, writes).await?;
-            return Ok(None);
-        };
-        writes.push(idempotency::put_new(&self.table, &request.owner, &request.id, idempotency)?);
-        match transaction::commit(&self.db, writes).await {
-            Ok(()) => Ok(None),
-            Err(NotWritten::Refused(refused)) if refused.at(1) => {
-                idempotency::replay(refused.item(1), idempotency).map(Some)
-            }
-            Err(error) => Err(error.into()),
-        }
+        also: Vec<Write>,
+    ) -> Result<Created<S::Kind>, AwsError> {
+        let put = Put::builder().condition_expression("attribute_not_exists(pk)");
+        let put = self.put(request, put)?;
+        let new = New { owner: &request.owner, id: &request.id, idempotency, put, also };
+        idempotency::create(&self.db, &self.table, new).await
     }
 
     /// The request `id` of `owner`.
@@ -145,6 +139,7 @@ fn stored<S: Stage>(request: &AfterSale<S>, kind: DueKind) -> Result<Stored<S>, 
         request,
         stage,
         dispatches,
+        place,
         due_at,
         created_at,
         ended_at,
@@ -163,6 +158,7 @@ fn stored<S: Stage>(request: &AfterSale<S>, kind: DueKind) -> Result<Stored<S>, 
         request: serde_json::to_string(&request).map_err(json(KIND))?,
         stage: serde_json::to_string(&stage).map_err(json(KIND))?,
         dispatches,
+        place,
         due_at: due_at.map(Timestamp::as_millisecond),
         created_at,
         ended_at,
@@ -183,6 +179,7 @@ fn read<S: Stage>(item: Item) -> Result<AfterSale<S>, AwsError> {
         request: serde_json::from_str(&stored.request).map_err(json(KIND))?,
         stage: serde_json::from_str(&stored.stage).map_err(json(KIND))?,
         dispatches: stored.dispatches,
+        place: stored.place,
         due_at: stored.due_at.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
         created_at: stored.created_at,
         ended_at: stored.ended_at,

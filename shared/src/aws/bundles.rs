@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     clock,
     id::BundleId,
     orders::bundling::{Bundle, Group, Member},
@@ -42,6 +43,8 @@ struct Stored {
     launched_at: Option<Timestamp>,
     attempts: u32,
     dispatches: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    place: Option<Place>,
     due_shard: String,
     #[serde(with = "clock::millis")]
     due_at: Timestamp,
@@ -113,10 +116,12 @@ impl Bundles {
         })
     }
 
-    /// Writes `bundle`; [`AwsError::Conflict`] if it is not as it was read.
-    pub async fn save(&self, bundle: &mut Bundle) -> Result<(), AwsError> {
-        let put = self.put(bundle)?;
-        Ok(transaction::commit(&self.db, vec![put]).await?)
+    /// Writes `bundle` and `also` what changes with it; [`AwsError::Conflict`] if it is not as it was read, or if
+    /// another condition does not hold.
+    pub async fn save(&self, bundle: &mut Bundle, also: Vec<Write>) -> Result<(), AwsError> {
+        let mut writes = vec![self.put(bundle)?];
+        writes.extend(also);
+        Ok(transaction::commit(&self.db, writes).await?)
     }
 
     /// Removes `bundle`; [`AwsError::Conflict`] if it is not as it was read.
@@ -141,6 +146,7 @@ fn stored(bundle: &Bundle) -> Stored {
         launched_at,
         attempts,
         dispatches,
+        place,
         due_at,
         version,
     } = bundle.clone();
@@ -157,6 +163,7 @@ fn stored(bundle: &Bundle) -> Stored {
         launched_at,
         attempts,
         dispatches,
+        place,
         due_at,
         version,
     }
@@ -174,6 +181,7 @@ fn read(item: Item) -> Result<Bundle, AwsError> {
         launched_at: stored.launched_at,
         attempts: stored.attempts,
         dispatches: stored.dispatches,
+        place: stored.place,
         due_at: stored.due_at,
         version: stored.version,
     })

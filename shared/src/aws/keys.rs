@@ -13,6 +13,8 @@
 //! | what deliveries say | owner | `PAYLOAD#<request>#<id>` |
 //! | endpoint that fails or is disabled | owner | `ENDPOINT#<receiver or endpoint>` |
 //! | the client's own endpoint and signing secrets | owner | `WEBHOOKS` |
+//! | job that is not done | `BACKLOG#<account>` | `JOB#<place>` |
+//! | how many of those there are | `BACKLOG#<account>` | `HEAD` |
 //! | claim | `CLAIM#<account>` | the retailer's order id |
 //! | claim of a return | `CLAIM#<account>` | `RETURN#<the retailer's return id>` |
 //!
@@ -25,6 +27,7 @@ use sha2::{Digest, Sha256};
 use super::{AwsError, Item, key};
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     id::{BundleId, CancellationId, DeliveryId, Id, Kind, OrderId, PayloadId, RequestId, ReturnId},
     orders::bundling::Group,
     webhooks::lanes::{LaneKey, ReceiverKey},
@@ -41,6 +44,8 @@ pub enum Due {
     Cancellation(Owner, CancellationId),
     /// A return.
     Return(Owner, ReturnId),
+    /// Jobs of an account.
+    Backlog(AccountRef),
     /// Webhooks that wait for one receiver.
     Lane(Owner, LaneKey),
 }
@@ -66,12 +71,13 @@ pub(super) enum DueKind {
     Bundle,
     Cancellation,
     Return,
+    Backlog,
     Lane,
 }
 
 impl DueKind {
-    const ALL: [Self; 5] =
-        [Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Lane];
+    const ALL: [Self; 6] =
+        [Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Backlog, Self::Lane];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -79,6 +85,7 @@ impl DueKind {
             Self::Bundle => "bundle",
             Self::Cancellation => "cancellation",
             Self::Return => "return",
+            Self::Backlog => "backlog",
             Self::Lane => "lane",
         }
     }
@@ -160,6 +167,30 @@ pub(super) fn endpoint_sk(key: &ReceiverKey) -> String {
 /// The client's own endpoint and its signing secrets.
 pub(super) const WEBHOOKS: &str = "WEBHOOKS";
 
+const BACKLOG: &str = "BACKLOG#";
+/// Of a backlog: what there is besides its jobs. It sorts before them.
+const BACKLOG_HEAD: &str = "HEAD";
+
+pub(super) fn backlog_pk(account: &AccountRef) -> String {
+    format!("{BACKLOG}{account}")
+}
+
+pub(super) fn backlog_head(account: &AccountRef) -> Item {
+    key([("pk", backlog_pk(account)), ("sk", BACKLOG_HEAD.to_owned())])
+}
+
+pub(super) fn is_backlog_head(item: &Item) -> bool {
+    item.get("sk").and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk == BACKLOG_HEAD)
+}
+
+pub(super) fn backlog_job_sk(place: &Place) -> String {
+    format!("JOB#{place}")
+}
+
+pub(super) fn backlog_job(account: &AccountRef, place: &Place) -> Item {
+    key([("pk", backlog_pk(account)), ("sk", backlog_job_sk(place))])
+}
+
 pub(super) fn claim_pk(account: &AccountRef) -> String {
     format!("CLAIM#{account}")
 }
@@ -176,6 +207,9 @@ pub(super) fn owned(owner: &Owner, sk: String) -> Item {
 pub(super) fn read_due(item: &Item) -> Result<Due, AwsError> {
     let part = |name: &str| item.get(name).map(AttributeValue::as_s)?.ok().map(String::as_str);
     let due = || {
+        if let Some(account) = part("pk")?.strip_prefix(BACKLOG) {
+            return Some(Due::Backlog(AccountRef::stored(account)));
+        }
         let (client, mode) = part("pk")?.split_once('#')?;
         let owner = Owner { client: client.parse().ok()?, mode: mode.parse().ok()? };
         let parts: Vec<_> = part("sk")?.split('#').collect();
@@ -229,5 +263,7 @@ mod tests {
         let found = read_due(&item(bundle_sk(&bundle)));
         assert!(matches!(found, Ok(Due::Bundle(_, found)) if found == bundle));
         assert!(read_due(&item("OTHER#1".to_owned())).is_err());
+        let account = AccountRef::stored("sandbox-abc");
+        assert_eq!(read_due(&backlog_head(&account)).unwrap(), Due::Backlog(account));
     }
 }

@@ -13,20 +13,23 @@ use serde::{Deserialize, Serialize};
 use super::{
     AwsError, Item,
     aftersales::AfterSales,
+    backlogs::Backlogs,
     batch_get,
     bundles::Bundles,
-    idempotency::{self, Idempotency, Replay},
+    idempotency::{self, Created, Idempotency, New, Replay},
     key,
     keys::{self, DueKind},
     number,
     outbox::Outbox,
+    queue::Jobs,
     text,
-    transaction::{self, NotWritten, Refused, Write},
+    transaction::{self, Write},
     vault::Context,
     webhook_settings::WebhookSettings,
 };
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     cancellations, clock,
     email::Email,
     guards::Guard,
@@ -53,19 +56,6 @@ pub fn secrets_context<K: Requested>(
     purpose: &'static str,
 ) -> Context {
     Context { client: owner.partition(), account: request.to_string(), purpose }
-}
-
-/// What became of a new order.
-#[derive(Debug, PartialEq)]
-pub enum Created {
-    /// It was stored.
-    New,
-    /// An equal request was stored before: this is its order.
-    Before(OrderId),
-    /// The key belongs to another request.
-    KeyTaken,
-    /// The conditions of some of the other writes did not hold.
-    Refused(Refused),
 }
 
 /// Which part of an owner's orders is wanted.
@@ -108,6 +98,8 @@ struct StoredOrder {
     status: String,
     updates: Vec<StatusUpdate>,
     dispatches: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    place: Option<Place>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     due_shard: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -157,6 +149,11 @@ impl Orders {
         Bundles::new(self.db.clone(), self.table.clone())
     }
 
+    /// The backlogs in the same table, of accounts whose jobs are sent to `jobs`.
+    pub fn backlogs(&self, jobs: Jobs) -> Backlogs {
+        Backlogs::new(self.db.clone(), self.table.clone(), jobs)
+    }
+
     /// The cancellations in the same table.
     pub fn cancellations(&self) -> AfterSales<cancellations::Status> {
         AfterSales::new(self.db.clone(), self.table.clone(), DueKind::Cancellation)
@@ -173,28 +170,10 @@ impl Orders {
         order: &Order,
         idempotency: Option<&Idempotency>,
         also: Vec<Write>,
-    ) -> Result<Created, AwsError> {
-        let mut writes = Vec::new();
-        if let Some(idempotency) = idempotency {
-            let put = idempotency::put_new(&self.table, &order.owner, &order.id, idempotency)?;
-            writes.push(put);
-        }
-        writes.push(self.put_new(&stored_order(order, order.version)?, "an order")?);
-        let own_writes = writes.len();
-        writes.extend(also);
-        match (transaction::commit(&self.db, writes).await, idempotency) {
-            (Ok(()), _) => Ok(Created::New),
-            (Err(NotWritten::Refused(refused)), Some(idempotency)) if refused.at(0) => {
-                match idempotency::replay(refused.item(0), idempotency)? {
-                    Replay::Before(id) => Ok(Created::Before(id)),
-                    Replay::KeyTaken => Ok(Created::KeyTaken),
-                }
-            }
-            (Err(NotWritten::Refused(refused)), _) => {
-                refused.after(own_writes).map(Created::Refused).ok_or(AwsError::Conflict)
-            }
-            (Err(error), _) => Err(error.into()),
-        }
+    ) -> Result<Created<id::Order>, AwsError> {
+        let put = self.put_new(&stored_order(order, order.version)?, "an order")?;
+        let new = New { owner: &order.owner, id: &order.id, idempotency, put, also };
+        idempotency::create(&self.db, &self.table, new).await
     }
 
     /// What the request with this idempotency key was answered, if there was one.
@@ -419,6 +398,7 @@ fn stored_order(order: &Order, version: u64) -> Result<StoredOrder, AwsError> {
         status: serde_json::to_string(&order.status).map_err(json("an order"))?,
         updates: order.updates.clone(),
         dispatches: order.dispatches,
+        place: order.place.clone(),
         due_shard: order.due_at.map(|_| DueKind::Order.shard(order.id.as_str())),
         due_at: order.due_at.map(Timestamp::as_millisecond),
         created_at: order.created_at,
@@ -450,6 +430,7 @@ fn read_order(item: Item) -> Result<Order, AwsError> {
         status,
         updates: stored.updates,
         dispatches: stored.dispatches,
+        place: stored.place,
         due_at: stored.due_at.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
         created_at: stored.created_at,
         ended_at: stored.ended_at.and_then(|millis| Timestamp::from_millisecond(millis).ok()),

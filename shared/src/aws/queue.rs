@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{AwsError, keys::BundleKey};
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     guards::Guard,
     id::{CancellationId, OrderId, ReturnId},
     products::PageKey,
@@ -19,7 +20,7 @@ use crate::{
     webhooks::lanes::LaneKey,
 };
 
-/// A message of the jobs queue: ids only. Whatever touches a retailer account is one of these.
+/// A job, by ids only. Whatever touches a retailer account is one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum JobMessage {
@@ -60,8 +61,44 @@ pub enum JobMessage {
     },
 }
 
+/// A job of `account`, as it stands in a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Whose turn it needs.
+    pub account: AccountRef,
+    /// Where it stands in the account's backlog.
+    pub place: Place,
+    /// What is to be done.
+    #[serde(flatten)]
+    pub job: JobMessage,
+}
+
+impl Ticket {
+    /// For a job that comes at `now`.
+    pub fn new(account: AccountRef, job: JobMessage, now: Timestamp) -> Self {
+        let place = Place::new(now, &format!("{}-{}", job.kind(), job.subject()));
+        Self { account, place, job }
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.job.fmt(formatter)
+    }
+}
+
 impl JobMessage {
-    /// What the job is about. Together with the number of its messages so far it tells one message from another.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::PlaceOrder { .. } => "place_order",
+            Self::PlaceBundle { .. } => "place_bundle",
+            Self::TrackOrder { .. } => "track_order",
+            Self::CancelOrder { .. } => "cancel_order",
+            Self::StartReturn { .. } => "start_return",
+        }
+    }
+
+    /// What the job is about.
     fn subject(&self) -> &str {
         match self {
             Self::PlaceOrder { order, .. } | Self::TrackOrder { order, .. } => order.as_str(),
@@ -74,14 +111,7 @@ impl JobMessage {
 
 impl fmt::Display for JobMessage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self {
-            Self::PlaceOrder { .. } => "place_order",
-            Self::PlaceBundle { .. } => "place_bundle",
-            Self::TrackOrder { .. } => "track_order",
-            Self::CancelOrder { .. } => "cancel_order",
-            Self::StartReturn { .. } => "start_return",
-        };
-        write!(formatter, "{kind} {}", self.subject())
+        write!(formatter, "{} {}", self.kind(), self.subject())
     }
 }
 
@@ -153,21 +183,16 @@ impl Jobs {
         Self { sqs: Client::new(config), url }
     }
 
-    /// Queues a job of `account`. `dispatch` makes a later sending of the same job another message: SQS drops what
-    /// has a deduplication id of the last five minutes, even if that message is long gone.
-    pub async fn send(
-        &self,
-        account: &AccountRef,
-        message: &JobMessage,
-        dispatch: u32,
-    ) -> Result<(), AwsError> {
-        let body = serde_json::to_string(message).map_err(AwsError::call("sqs:SendMessage"))?;
-        let dispatch = if Guard::Dispatch.stands() { dispatch } else { 0 };
+    /// Sends message number `count` of a job. The number makes a later one another message: SQS drops what has a
+    /// deduplication id of the last five minutes, even if that message is long gone.
+    pub(super) async fn send(&self, ticket: &Ticket, count: u32) -> Result<(), AwsError> {
+        let body = serde_json::to_string(ticket).map_err(AwsError::call("sqs:SendMessage"))?;
+        let count = if Guard::Dispatch.stands() { count } else { 0 };
         self.sqs
             .send_message()
             .queue_url(&self.url)
-            .message_group_id(account.as_str())
-            .message_deduplication_id(format!("{}-{dispatch}", message.subject()))
+            .message_group_id(ticket.account.as_str())
+            .message_deduplication_id(format!("{}-{count}", ticket.place))
             .message_body(body)
             .send()
             .await

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts::{AccountRef, Owner},
+    backlog::Place,
     clock,
     id::{BundleId, OrderId},
     money::Cents,
@@ -46,8 +47,10 @@ pub struct Bundle {
     pub launched_at: Option<Timestamp>,
     /// How often it was tried to be bought.
     pub attempts: u32,
-    /// How many messages were sent to have it bought.
+    /// How many jobs were made of it.
     pub dispatches: u32,
+    /// Where the last job that was made of it stands in the account's backlog, or stood.
+    pub place: Option<Place>,
     /// When the sweeper sees to it.
     pub due_at: Timestamp,
     /// Counts changes; a writer names the version it read.
@@ -85,6 +88,7 @@ impl Bundle {
             launched_at: None,
             attempts: 0,
             dispatches: 0,
+            place: None,
             due_at: clock::after(now, LONGEST_WAIT),
             version: 0,
         }

@@ -92,12 +92,26 @@ fn note_writer(world: &mut World, body: &[u8], status: u16) {
         return;
     }
     let Some(account) = actor.account() else { return };
+    if is_of_backlog(&request) {
+        // A job that is done leaves whoever holds its account by then.
+        return;
+    }
     if world.shop.holders.get(&account).is_some_and(|holder| *holder != actor.id()) {
         world
             .shop
             .overlapped
             .push(format!("{} wrote for {account}, which it holds no more", actor.id()));
     }
+}
+
+fn is_of_backlog(request: &Value) -> bool {
+    let writes = request["TransactItems"].as_array();
+    let mut keys = writes.into_iter().flatten().filter_map(Value::as_object).flatten();
+    keys.all(|(_, write)| {
+        let item = write.get("Key").or_else(|| write.get("Item"));
+        let pk = item.and_then(|item| item["pk"]["S"].as_str());
+        pk.is_some_and(|pk| pk.starts_with("BACKLOG#"))
+    })
 }
 
 /// What a request is about, for who reads the journal.
