@@ -29,6 +29,8 @@ use tokio::{
 const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
 /// ministack starts in a quarter of a second; a busy machine may take longer.
 const START_LIMIT: Duration = Duration::from_mins(1);
+/// One that ends sooner than this after it answered would be started again and again.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// It closes connections for up to three seconds, then saves.
 const SAVE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -47,6 +49,9 @@ pub enum EmulatorError {
     /// It neither serves nor ends.
     #[error("ministack does not answer after {0:?}; its words are in {1}")]
     Silent(Duration, String),
+    /// It keeps ending.
+    #[error("ministack ended as soon as it was up; its words are in {0}")]
+    ShortLived(String),
 }
 
 /// `DynamoDB`, embedded.
@@ -109,6 +114,7 @@ pub struct Ministack {
     aws: Aws,
     logs: Arc<Logs>,
     child: Child,
+    up_since: Instant,
 }
 
 impl Ministack {
@@ -119,23 +125,33 @@ impl Ministack {
         logs: Arc<Logs>,
     ) -> Result<Self, EmulatorError> {
         wait_for_predecessor(&place, &logs).await;
-        let child = spawn(&place, &logs)
-            .map_err(|error| EmulatorError::Start(place.venv.display().to_string(), error))?;
-        let mut started = Self { place, aws, logs, child };
+        let child = spawn(&place, &logs).map_err(|error| cannot_start(&place, error))?;
+        let mut started = Self { place, aws, logs, child, up_since: Instant::now() };
         started.wait_until_up().await?;
         Ok(started)
     }
 
     /// Ends it and starts it again: it saves its state only when it ends.
-    pub async fn save(mut self) -> Result<Self, EmulatorError> {
+    pub async fn save(&mut self) -> Result<(), EmulatorError> {
         self.end().await;
-        let Self { place, aws, logs, .. } = self;
-        Self::start(place, aws, logs).await
+        self.start_again().await
     }
 
-    /// Resolves when it ends by itself.
-    pub async fn ended(&mut self) {
-        let _ = self.child.wait().await;
+    /// Starts it again whenever it ends, as AWS comes back after an outage. Resolves only when that is no use.
+    ///
+    /// Whoever ends it with SIGTERM finds everything again; after a harder end the messages since the last start are
+    /// gone, which the sweeper sends again.
+    pub async fn keep_running(&mut self) -> EmulatorError {
+        loop {
+            let _ = self.child.wait().await;
+            if self.up_since.elapsed() < SHORTEST_LIFE {
+                return EmulatorError::ShortLived(self.log());
+            }
+            self.logs.say("ministack has ended and is started again");
+            if let Err(error) = self.start_again().await {
+                return error;
+            }
+        }
     }
 
     /// Ends it; returns when its state is saved.
@@ -153,20 +169,34 @@ impl Ministack {
         }
     }
 
+    async fn start_again(&mut self) -> Result<(), EmulatorError> {
+        self.child =
+            spawn(&self.place, &self.logs).map_err(|error| cannot_start(&self.place, error))?;
+        self.wait_until_up().await
+    }
+
+    fn log(&self) -> String {
+        self.logs.directory().join("ministack.log").display().to_string()
+    }
+
     async fn wait_until_up(&mut self) -> Result<(), EmulatorError> {
-        let log = self.logs.directory().join("ministack.log").display().to_string();
         let deadline = Instant::now() + START_LIMIT;
         while !self.aws.is_up().await {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(EmulatorError::Ended(status, log));
+                return Err(EmulatorError::Ended(status, self.log()));
             }
             if Instant::now() > deadline {
-                return Err(EmulatorError::Silent(START_LIMIT, log));
+                return Err(EmulatorError::Silent(START_LIMIT, self.log()));
             }
             sleep(Duration::from_millis(25)).await;
         }
+        self.up_since = Instant::now();
         Ok(())
     }
+}
+
+fn cannot_start(place: &MinistackPlace, error: io::Error) -> EmulatorError {
+    EmulatorError::Start(place.venv.display().to_string(), error)
 }
 
 fn spawn(place: &MinistackPlace, logs: &Arc<Logs>) -> io::Result<Child> {

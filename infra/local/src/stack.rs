@@ -119,9 +119,6 @@ pub enum StackError {
     /// The stack file cannot be written.
     #[error("cannot write {0}")]
     StackFile(String, #[source] io::Error),
-    /// ministack ended while the stack ran.
-    #[error("ministack ended by itself; its words are in ministack.log")]
-    MinistackEnded,
 }
 
 /// Runs the stack until `stop` resolves.
@@ -151,7 +148,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(
 
     let ended = tokio::select! {
         () = stop => Ok(()),
-        () = emulators.ministack.ended() => Err(StackError::MinistackEnded),
+        error = emulators.ministack.keep_running() => Err(error.into()),
     };
     logs.say("ending");
     let _ = std::fs::remove_file(&settings.stack_file);
@@ -251,7 +248,7 @@ impl Emulators {
         if created {
             // From here on a hard end loses messages at most, which the sweeper sends again; a lost
             // key would make stored secrets unreadable.
-            self.ministack = self.ministack.save().await?;
+            self.ministack.save().await?;
             provision::record_keys(record, &key_ids)?;
         }
         Ok(self)
