@@ -120,11 +120,18 @@ impl Environment {
                 let _ = answer.send(Err(FunctionError { payload }));
             }
             end @ (End::Exited(_) | End::TimedOut) => {
+                let overtime = self.overtime(&end);
                 let error = self.failure(end, &request_id, self.function.timeout);
                 self.log_end(&request_id, elapsed);
-                // The invoker must not find a dead environment in the list.
-                self.kill().await;
-                let _ = answer.send(Err(error));
+                if let Some(limit) = overtime {
+                    let _ = answer.send(Err(error));
+                    self.work_on(Instant::now() + limit).await;
+                    self.kill().await;
+                } else {
+                    // The invoker must not find a dead environment in the list.
+                    self.kill().await;
+                    let _ = answer.send(Err(error));
+                }
                 return Served::Dead;
             }
         }
@@ -232,6 +239,30 @@ impl Environment {
         }
     }
 
+    /// How long the process may go on although its time is up, if somebody asked for that.
+    fn overtime(&self, end: &End) -> Option<Duration> {
+        let mut registry = self.shared.registry();
+        let view = registry.get_mut(&self.id)?;
+        let overtime = Some(view.overtime).filter(|overtime| !overtime.is_zero());
+        let overtime = overtime.filter(|_| matches!(end, End::TimedOut))?;
+        view.state = State::Overtime;
+        Some(overtime)
+    }
+
+    /// Lets the process go on until it asks for other work; nobody hears what it answers.
+    async fn work_on(&mut self, deadline: Instant) {
+        loop {
+            tokio::select! {
+                call = self.calls.recv() => match call {
+                    Some(Call::Answer { .. } | Call::Failure { .. }) => {}
+                    Some(Call::Next(_) | Call::InitFailure(_)) | None => return,
+                },
+                _ = self.child.wait() => return,
+                () = sleep_until(deadline) => return,
+            }
+        }
+    }
+
     /// What Lambda tells the invoker, also written to the log.
     fn failure(&self, end: End, request_id: &str, limit: Duration) -> FunctionError {
         let error = match end {
@@ -272,6 +303,7 @@ impl Environment {
             state,
             request_id: invocation.map(|(request_id, _)| request_id.to_owned()),
             messages: invocation.map(|(_, payload)| messages(payload)).unwrap_or_default(),
+            overtime: Duration::ZERO,
         };
         self.shared.registry().insert(self.id, view);
     }

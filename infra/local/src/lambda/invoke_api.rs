@@ -1,4 +1,4 @@
-//! Lambda's Invoke API, and a list of environments that only exists locally.
+//! Lambda's Invoke API, and what only exists locally: a list of environments, and overtime for one of them.
 
 use super::{Answer, Lambdas, PAYLOAD_LIMIT};
 use crate::aws::json_body;
@@ -8,22 +8,34 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, StatusCode},
     response::Response,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The API for all functions.
 pub fn router(lambdas: Arc<Lambdas>) -> Router {
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
         .route("/_local/environments", get(environments))
+        .route("/_local/environments/{pid}/overtime/{seconds}", put(overtime))
         .layer(DefaultBodyLimit::max(PAYLOAD_LIMIT.saturating_mul(4)))
         .with_state(lambdas)
 }
 
 async fn environments(State(lambdas): State<Arc<Lambdas>>) -> Response {
     respond(StatusCode::OK, json_body(&lambdas.environments()))
+}
+
+async fn overtime(
+    State(lambdas): State<Arc<Lambdas>>,
+    Path((pid, seconds)): Path<(i32, u64)>,
+) -> Response {
+    if lambdas.allow_overtime(pid, Duration::from_secs(seconds)) {
+        respond(StatusCode::NO_CONTENT, Body::empty())
+    } else {
+        refuse(StatusCode::NOT_FOUND, "ResourceNotFoundException", "It works on nothing.")
+    }
 }
 
 async fn invoke(
