@@ -4,21 +4,22 @@
 
 use std::{collections::HashMap, time::Instant};
 
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::Deserialize;
 use spelter::{
-    accounts::{AccountRef, Owner},
+    accounts::Owner,
     aftersale::Next,
     aws::{
         AwsError,
         aftersales::AfterSales,
-        backlogs::Backlogs,
+        backlogs::{Addition, Backlogs},
         bundles::Bundles,
         calls,
         keys::{BundleKey, Due},
         orders::Orders,
         outbox::Outbox,
-        queue::{JobMessage, Ticket, Webhooks},
+        queue::{JobMessage, Webhooks},
         transaction::Write,
     },
     backlog::{Place, wait_after},
@@ -80,7 +81,9 @@ pub struct Swept {
 }
 
 /// Of each part of the index; the rest waits a minute.
-const AT_ONCE: i32 = 250;
+const FOUND_AT_ONCE: i32 = 250;
+/// One after the other, so many would take longer than a minute.
+const SEEN_AT_ONCE: usize = 16;
 /// Of one receiver's webhooks: more would only wait in the queue, and the next sweep finds them again.
 const HINTS_AT_ONCE: usize = 25;
 
@@ -90,15 +93,20 @@ impl Sweep {
         let started = Instant::now();
         let mut swept = Swept::default();
         let mut hinted = HashMap::<_, usize>::new();
-        for (due, since) in self.outbox.due(now, AT_ONCE).await? {
-            if let Due::Lane(owner, lane) = &due {
-                let hints = hinted.entry(lane.group(owner)).or_default();
-                *hints += 1;
-                if *hints > HINTS_AT_ONCE {
-                    continue;
-                }
-            }
-            match (self.see_to(&due, since, now).await, due) {
+        let mut due = self.outbox.due(now, FOUND_AT_ONCE).await?;
+        due.retain(|(due, _)| {
+            let Due::Lane(owner, lane) = due else { return true };
+            let hints = hinted.entry(lane.group(owner)).or_default();
+            *hints += 1;
+            *hints <= HINTS_AT_ONCE
+        });
+        let seen = due.into_iter().map(async |(due, since)| {
+            let seen = self.see_to(&due, since, now).await;
+            (seen, due)
+        });
+        let mut seen = stream::iter(seen).buffer_unordered(SEEN_AT_ONCE);
+        while let Some(seen) = seen.next().await {
+            match seen {
                 (Ok(_), Due::Order(..)) => swept.orders += 1,
                 (Ok(_), Due::Bundle(..)) => swept.bundles += 1,
                 (Ok(_), Due::Cancellation(..)) => swept.cancellations += 1,
@@ -148,22 +156,6 @@ impl Sweep {
         Ok(0)
     }
 
-    /// Another job for what is due, unless the last one is still to be done: that is its backlog's business.
-    async fn next_job(
-        &self,
-        account: &AccountRef,
-        last: Option<&Place>,
-        job: JobMessage,
-        now: Timestamp,
-    ) -> Result<Option<Ticket>, AwsError> {
-        if let Some(last) = last
-            && self.backlogs.holds(account, last).await?
-        {
-            return Ok(None);
-        }
-        Ok(Some(Ticket::new(account.clone(), job, now)))
-    }
-
     /// An order that has not ended gets another job.
     async fn place(&self, mut order: Order, now: Timestamp) -> Result<(), AwsError> {
         order.due_at = Some(clock::after(now, wait_after(order.dispatches.saturating_add(1))));
@@ -195,10 +187,10 @@ impl Sweep {
         now: Timestamp,
     ) -> Result<(), AwsError> {
         order.dispatches = order.dispatches.saturating_add(1);
-        let ticket = self.next_job(&order.account, order.place.as_ref(), job, now).await?;
-        let also = self.added(ticket.as_ref(), &mut order.place, now)?;
-        let order = self.orders.save(order, also).await?;
-        self.call_up(ticket, &order.account, now).await;
+        let added = self.backlogs.another(&order.account, order.place.as_ref(), job, now).await?;
+        let also = writes(added.as_ref(), &mut order.place);
+        self.orders.save(order, also).await?;
+        self.call_up(added, now).await;
         Ok(())
     }
 
@@ -215,10 +207,10 @@ impl Sweep {
         // It was due, so it is ready, whatever the worker's clock says.
         bundle.launched_at = bundle.launched_at.or(Some(now));
         let job = JobMessage::PlaceBundle { owner: owner.clone(), bundle: key.clone() };
-        let ticket = self.next_job(&bundle.account, bundle.place.as_ref(), job, now).await?;
-        let also = self.added(ticket.as_ref(), &mut bundle.place, now)?;
+        let added = self.backlogs.another(&key.account, bundle.place.as_ref(), job, now).await?;
+        let also = writes(added.as_ref(), &mut bundle.place);
         self.bundles.save(&mut bundle, also).await?;
-        self.call_up(ticket, &bundle.account, now).await;
+        self.call_up(added, now).await;
         Ok(())
     }
 
@@ -237,33 +229,27 @@ impl Sweep {
             Next::Ask(at) => Some(at),
             Next::Nothing => None,
         };
-        let ticket = if request.due_at.is_some() {
-            let job = K::message(&request);
-            self.next_job(&request.account, request.place.as_ref(), job, now).await?
-        } else {
-            None
-        };
-        let also = self.added(ticket.as_ref(), &mut request.place, now)?;
+        let mut added = None;
+        if request.due_at.is_some() {
+            let (account, last) = (&request.account, request.place.as_ref());
+            added = self.backlogs.another(account, last, K::message(&request), now).await?;
+        }
+        let also = writes(added.as_ref(), &mut request.place);
         requests.save(&mut request, also).await?;
-        self.call_up(ticket, &request.account, now).await;
+        self.call_up(added, now).await;
         Ok(())
     }
 
-    /// For the transaction that writes where the new job stands.
-    fn added(
-        &self,
-        ticket: Option<&Ticket>,
-        place: &mut Option<Place>,
-        now: Timestamp,
-    ) -> Result<Vec<Write>, AwsError> {
-        let Some(ticket) = ticket else { return Ok(Vec::new()) };
-        *place = Some(ticket.place.clone());
-        self.backlogs.add(ticket, now)
-    }
-
-    async fn call_up(&self, ticket: Option<Ticket>, account: &AccountRef, now: Timestamp) {
-        if ticket.is_some() {
-            self.backlogs.call_up(account, now).await;
+    async fn call_up(&self, added: Option<Addition>, now: Timestamp) {
+        if let Some(added) = added {
+            self.backlogs.added(added, now).await;
         }
     }
+}
+
+/// For the transaction that writes what gets another job, if it does, and with it where that stands.
+fn writes(added: Option<&Addition>, place: &mut Option<Place>) -> Vec<Write> {
+    let Some(added) = added else { return Vec::new() };
+    *place = Some(added.place());
+    added.writes()
 }

@@ -59,6 +59,12 @@ pub struct Calls {
 }
 
 impl Calls {
+    /// With one more, at `now`.
+    #[must_use]
+    pub fn next(self, now: Timestamp) -> Self {
+        Self { count: self.count.saturating_add(1), last_at: Some(now) }
+    }
+
     /// When the next message is due, if the job is still there and among the first.
     pub fn next_at(&self) -> Timestamp {
         let next = self.last_at.map(|last| clock::after(last, wait_after(self.count)));

@@ -8,9 +8,10 @@ use std::{
 use crate::template::root;
 
 /// Modules of the library that know of no service, no protocol and no site. A folder goes with its file.
-const DOMAIN: [&str; 23] = [
+const DOMAIN: [&str; 24] = [
     "accounts",
     "aftersale",
+    "backlog",
     "cancellations",
     "client_key",
     "clock",

@@ -164,7 +164,7 @@ impl<C: Connector> Job for AccountWorker<C> {
 impl<C: Connector> AccountWorker<C> {
     async fn take_turn(&self, received: Received<Ticket>) -> Result<Outcome, BoxError> {
         let Received { message, deadline, receipt_handle } = received;
-        let Some(work) = self.find(message.job).await? else {
+        let Some(work) = self.find(message).await? else {
             // A second delivery of finished work is normal.
             return Ok(Outcome::Done);
         };
@@ -215,8 +215,8 @@ impl<C: Connector> AccountWorker<C> {
     }
 
     /// What a message asks for, unless it is done.
-    async fn find(&self, message: JobMessage) -> Result<Option<Work>, BoxError> {
-        match message {
+    async fn find(&self, ticket: Ticket) -> Result<Option<Work>, BoxError> {
+        match ticket.job {
             JobMessage::PlaceOrder { owner, order } => {
                 let order = self.order(&owner, &order).await?;
                 if order.is_aborted() {
@@ -251,6 +251,10 @@ impl<C: Connector> AccountWorker<C> {
                 Ok(Some(Work::Return(Box::new(found), Box::new(order))))
             }
             JobMessage::TrackOrder { owner, order } => {
+                // The order does not say whether it was just asked after, and each visit of a retailer is one too many.
+                if !self.backlogs.holds(&ticket.account, &ticket.place).await? {
+                    return Ok(None);
+                }
                 Ok(Some(Work::Track(Box::new(self.order(&owner, &order).await?))))
             }
         }

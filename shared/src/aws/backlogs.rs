@@ -51,6 +51,25 @@ enum Standing {
     Waiting,
 }
 
+/// Another job, to be written with what makes it necessary.
+pub struct Addition {
+    ticket: Ticket,
+    standing: Standing,
+    writes: Vec<Write>,
+}
+
+impl Addition {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        self.ticket.place.clone()
+    }
+
+    /// For the transaction.
+    pub fn writes(&self) -> Vec<Write> {
+        self.writes.clone()
+    }
+}
+
 /// The beginning of a backlog.
 struct Front {
     /// How many jobs there are in all; none if nothing watches it.
@@ -94,7 +113,7 @@ impl Backlogs {
         if !Guard::Backlog.stands() {
             let created = create(also).await?;
             if let Created::New = created {
-                transaction::commit(&self.db, self.add(ticket, now)?).await?;
+                transaction::commit(&self.db, self.writes(ticket, Standing::Waiting, now)?).await?;
                 self.call_up(&ticket.account, now).await;
             }
             return Ok(created);
@@ -122,9 +141,39 @@ impl Backlogs {
         }
     }
 
-    /// For the transaction that makes the job of `ticket` necessary. Call it up afterwards.
-    pub fn add(&self, ticket: &Ticket, now: Timestamp) -> Result<Vec<Write>, AwsError> {
-        self.writes(ticket, Standing::Waiting, now)
+    /// Another job of `account`, unless the `last` one is still to be done: then there is nothing to add.
+    pub async fn another(
+        &self,
+        account: &AccountRef,
+        last: Option<&Place>,
+        job: JobMessage,
+        now: Timestamp,
+    ) -> Result<Option<Addition>, AwsError> {
+        let front = self.front(account).await?;
+        let jobs = usize::try_from(front.jobs.unwrap_or_default()).unwrap_or(usize::MAX);
+        if let Some(last) = last
+            && (front.called.iter().any(|(ticket, _)| ticket.place == *last)
+                || (jobs > front.called.len() && self.holds(account, last).await?))
+        {
+            return Ok(None);
+        }
+        let standing =
+            if jobs < self.called_at_once { Standing::Called } else { Standing::Waiting };
+        let ticket = Ticket::new(account.clone(), job, now);
+        let writes = self.writes(&ticket, standing, now)?;
+        Ok(Some(Addition { ticket, standing, writes }))
+    }
+
+    /// Calls up the job of `addition`, which is written.
+    pub async fn added(&self, addition: Addition, now: Timestamp) {
+        let Addition { ticket, standing, writes: _ } = addition;
+        match standing {
+            Standing::Called => {
+                warn_if_failed(ticket.account.as_str(), self.jobs.send(&ticket, 1).await);
+            }
+            // Others may have left in between.
+            Standing::Waiting => self.call_up(&ticket.account, now).await,
+        }
     }
 
     /// The head comes first, for who asks why it was refused.
@@ -215,7 +264,7 @@ impl Backlogs {
     }
 
     /// Sends the messages that the first jobs of `account` need. What fails is found by the sweeper.
-    pub async fn call_up(&self, account: &AccountRef, now: Timestamp) {
+    async fn call_up(&self, account: &AccountRef, now: Timestamp) {
         warn_if_failed(account.as_str(), self.send_due(account, now).await.map(drop));
     }
 
@@ -261,25 +310,26 @@ impl Backlogs {
         let mut front = self.front(account).await?;
         let mut sent = 0;
         for (ticket, calls) in &mut front.called {
-            if calls.next_at() > now || !self.note_call(ticket, calls, now).await? {
+            if calls.next_at() > now {
                 continue;
             }
-            self.jobs.send(ticket, calls.count).await?;
+            let next = calls.next(now);
+            // Sent first: whoever dies in between has sent a message that is sent once more, which the queue drops.
+            self.jobs.send(ticket, next.count).await?;
+            self.note_call(ticket, *calls, now).await?;
+            *calls = next;
             sent += 1;
         }
         Ok((front, sent))
     }
 
-    /// Writes down another message of a job before it is sent: one whose number is not written would be dropped as a
-    /// duplicate next time. `false` if somebody else sends it, or if the job has left.
+    /// Writes down another message of a job, unless somebody else has sent it, too, or the job has left.
     async fn note_call(
         &self,
         ticket: &Ticket,
-        calls: &mut Calls,
+        known: Calls,
         now: Timestamp,
-    ) -> Result<bool, AwsError> {
-        let known = calls.count;
-        *calls = Calls { count: known.saturating_add(1), last_at: Some(now) };
+    ) -> Result<(), AwsError> {
         let update = self
             .db
             .update_item()
@@ -287,14 +337,14 @@ impl Backlogs {
             .set_key(Some(keys::backlog_job(&ticket.account, &ticket.place)))
             .update_expression("SET messages = :count, sent_at = :now")
             .condition_expression("messages = :known")
-            .expression_attribute_values(":count", number(calls.count))
-            .expression_attribute_values(":known", number(known))
+            .expression_attribute_values(":count", number(known.next(now).count))
+            .expression_attribute_values(":known", number(known.count))
             .expression_attribute_values(":now", number(now.as_millisecond()));
         let send = || async { update.clone().send().await.map_err(SdkError::into_service_error) };
         let meets = UpdateItemError::is_transaction_conflict_exception;
         match send.retry(meeting_retries()).when(meets).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_conditional_check_failed_exception() => Ok(false),
+            Ok(_) => Ok(()),
+            Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
             Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
         }
     }
@@ -445,6 +495,12 @@ mod tests {
         assert_eq!(added.unwrap(), Created::New);
     }
 
+    /// Adds a job without a message.
+    async fn write(backlogs: &Backlogs, ticket: &Ticket) {
+        let writes = backlogs.writes(ticket, Standing::Waiting, at(1)).unwrap();
+        transaction::commit(&backlogs.db, writes).await.unwrap();
+    }
+
     async fn jobs(backlogs: &Backlogs) -> Option<u64> {
         backlogs.front(&account()).await.unwrap().jobs
     }
@@ -488,7 +544,7 @@ mod tests {
     async fn whoever_watches_sends_what_was_not_sent_and_sends_again_what_had_no_effect() {
         let (backlogs, taken) = backlogs().await;
         // Whoever added the first died before it was sent.
-        transaction::commit(&backlogs.db, backlogs.add(&ticket(1), at(1)).unwrap()).await.unwrap();
+        write(&backlogs, &ticket(1)).await;
         assert_eq!(backlogs.watch(&account(), at(60)).await.unwrap(), 1);
         for number in 2..=3 {
             add(&backlogs, number).await;
@@ -506,6 +562,36 @@ mod tests {
             assert_eq!(backlogs.watch(&account(), at(seconds)).await.unwrap(), sent.len());
             assert_eq!(taken.new_ones(), sent, "after {seconds} s");
         }
+    }
+
+    #[tokio::test]
+    async fn there_is_another_job_once_the_last_one_is_done() {
+        let (backlogs, taken) = backlogs().await;
+        let another = async |last: u32, seconds| {
+            let Ticket { account, job, .. } = ticket(7);
+            let place = ticket(last).place;
+            let added =
+                backlogs.another(&account, Some(&place), job, at(seconds)).await.unwrap()?;
+            transaction::commit(&backlogs.db, added.writes()).await.unwrap();
+            let place = added.place();
+            backlogs.added(added, at(seconds)).await;
+            Some(place)
+        };
+        for number in 1..=4 {
+            add(&backlogs, number).await;
+        }
+        // Whether it has a message or not.
+        for number in 1..=4 {
+            assert_eq!(another(number, 10).await, None);
+        }
+        for number in 1..=3 {
+            backlogs.leave(&ticket(number), at(20)).await;
+        }
+        taken.new_ones();
+        assert_eq!(another(3, 30).await, Some(Place::new(at(30), &ticket(7).place.as_str()[13..])));
+        assert_eq!(taken.new_ones(), [(7, 1)]);
+        assert!(another(2, 40).await.is_some());
+        assert_eq!((taken.new_ones(), jobs(&backlogs).await), (vec![], Some(3)));
     }
 
     #[tokio::test]
@@ -542,7 +628,7 @@ mod tests {
         }
         let mut other = ticket(30);
         other.account = AccountRef::stored("sandbox-def");
-        transaction::commit(&backlogs.db, backlogs.add(&other, at(30)).unwrap()).await.unwrap();
+        write(&backlogs, &other).await;
         backlogs.call_up(&other.account, at(30)).await;
         assert_eq!(taken.new_ones(), [(1, 1), (2, 1), (30, 1)]);
     }
