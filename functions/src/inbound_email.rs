@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use spelter::{
     accounts::{
         AccountRef, ManagedAccount,
+        health::SignIn,
         mails::{Kind, Line},
     },
     aws::{
@@ -249,6 +250,12 @@ impl<S: Signatures> InboundEmail<S> {
                 let (received_at, sent_at) = (report.received_at, mail.date);
                 let sent_at = sent_at.unwrap_or(received_at);
                 self.deliver_code((code, received_at, sent_at), sender, account).await?;
+                if account.health.misses_mail() {
+                    // What is done after the sale waits for codes again.
+                    let (ManagedAccount { owner, id, .. }, arrived) =
+                        (account, SignIn::CodeArrived);
+                    self.accounts.record_sign_in(owner, id, &arrived, (self.now)()).await?;
+                }
                 Ok(Noted::accepted(Kind::Code))
             }
             Content::Shipment(shipment) => {

@@ -71,11 +71,13 @@ pub enum Trouble {
     AccountVerificationRequired,
 }
 
-/// How a sign-in ended.
+/// What is heard of a sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignIn {
     /// We are in.
     Succeeded,
+    /// The mail with a code is there, perhaps too late for the sign-in that asked for it.
+    CodeArrived,
     /// We are not, and it is the account's fault.
     Failed {
         /// Why.
@@ -108,6 +110,10 @@ impl Health {
     pub fn after(self, outcome: SignIn, now: Timestamp) -> Self {
         let (trouble, message) = match outcome {
             SignIn::Succeeded => return Self { last_sign_in: Some(now), ..Self::default() },
+            SignIn::CodeArrived => {
+                let last_error = self.last_error.clone().filter(|_| !self.misses_mail());
+                return Self { last_error, ..self };
+            }
             SignIn::Failed { trouble, message } => (trouble, message),
         };
         let more = self.failures.saturating_add(1);
@@ -165,6 +171,15 @@ mod tests {
 
     fn failed(trouble: Trouble) -> SignIn {
         SignIn::Failed { trouble, message: "No.".to_owned() }
+    }
+
+    #[test]
+    fn a_mail_that_comes_late_is_missed_no_more() {
+        let missed = Health::default().after(failed(Trouble::AccountVerificationRequired), START);
+        assert!(missed.misses_mail());
+        assert_eq!(missed.after(SignIn::CodeArrived, START), Health::default());
+        let wrong = Health::default().after(failed(Trouble::LoginFailed), START);
+        assert_eq!(wrong.clone().after(SignIn::CodeArrived, START), wrong);
     }
 
     fn minutes(count: u64) -> Timestamp {
@@ -232,7 +247,7 @@ mod tests {
     fn only_what_is_about_the_account_is_its_trouble() {
         let trouble = |code| match SignIn::refused(&Refusal::new(code)) {
             Some(SignIn::Failed { trouble, .. }) => Some(trouble),
-            Some(SignIn::Succeeded) | None => None,
+            Some(SignIn::Succeeded | SignIn::CodeArrived) | None => None,
         };
         for code in Code::ALL {
             let expected = match code.as_str() {
