@@ -43,6 +43,7 @@ async fn a_receiver_that_was_down_for_three_days_gets_everything_once_and_in_ord
     let _alone = ALONE.lock().await;
     drop(hours().await);
     let client = Client::new();
+    tables::leave_parcels_of_others(&client.id).await;
     let down = Receiver::down().await;
     let url = down.url("/hook");
     let orders = join_all((0..ORDERS).map(async |_| {
