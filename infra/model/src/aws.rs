@@ -6,7 +6,10 @@ pub mod kms;
 pub mod s3;
 pub mod sqs;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, identity::IdentityCache,
+    stalled_stream_protection::StalledStreamProtectionConfig,
+};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::{
     http::{
@@ -50,6 +53,10 @@ pub fn config() -> SdkConfig {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // A cache would look at the machine's clock, and throw dice when it is filled.
+        .identity_cache(IdentityCache::no_cache())
+        // A body is there at once, or never.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(spelter::aws::timeouts())
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(
             aws_smithy_async::rt::sleep::TokioSleep::new(),

@@ -23,7 +23,14 @@ pub struct Wanted {
     pub accepted: Vec<String>,
     /// Whether a client was told that it was called off.
     pub is_called_off: bool,
+    /// The ids under which it was accepted that what was bought is to be cancelled.
+    pub cancellations: Vec<String>,
+    /// Whose it is.
+    pub owner: Option<Owner>,
 }
+
+/// Where clients are told.
+const HOOK: &str = "https://receiver.example.com/hook";
 
 /// A client asks again so often.
 const TRIES: u32 = 7;
@@ -32,7 +39,7 @@ const TRIES: u32 = 7;
 pub async fn buy(load: Load, deployment: &Deployment) -> Result<Vec<Wanted>> {
     let mut buyers = Vec::new();
     for number in 0..load.accounts {
-        let mails_codes = load.mails_codes && (number % 5 == 4 || load.accounts == 1);
+        let mails_codes = load.mails_codes && (number % 5 == 3 || load.accounts == 1);
         buyers.push(Buyer::open(number, mails_codes).await?);
     }
     if load.has_balance {
@@ -60,13 +67,15 @@ pub async fn buy(load: Load, deployment: &Deployment) -> Result<Vec<Wanted>> {
 const MAX_PRICE: u64 = 2_300;
 
 /// Who buys.
-struct Buyer {
-    owner: Owner,
+pub struct Buyer {
+    /// Whose orders they are.
+    pub owner: Owner,
     login: (&'static str, Value),
 }
 
 impl Buyer {
-    async fn open(number: usize, mails_codes: bool) -> Result<Self> {
+    /// Opens account `number` at the shop.
+    pub async fn open(number: usize, mails_codes: bool) -> Result<Self> {
         let email = format!("buyer{number}@example.com");
         world::with(|world| world.shop.open(&email, mails_codes));
         let login = json!({"email": email, "password": "secret"});
@@ -98,7 +107,6 @@ impl Buyer {
 }
 
 fn body(reference: &str, product: &str, key: Option<&str>, buyer: &Buyer) -> Value {
-    let url = "https://receiver.example.com/hook";
     let mut body = json!({
         "retailer": "amazon",
         "products": [{"product_id": product, "quantity": 1}],
@@ -115,7 +123,7 @@ fn body(reference: &str, product: &str, key: Option<&str>, buyer: &Buyer) -> Val
         },
         "shipping_method": "cheapest",
         "payment_method": {"use_gift": true},
-        "webhooks": {"request_succeeded": url, "request_failed": url},
+        "webhooks": {"request_succeeded": HOOK, "request_failed": HOOK},
     });
     body[buyer.login.0] = buyer.login.1.clone();
     if buyer.login.0 == "addax" {
@@ -134,6 +142,8 @@ pub enum Whims {
     All(Whim),
     /// Any.
     Any,
+    /// They just order.
+    None,
 }
 
 /// What a client may do besides ordering.
@@ -143,6 +153,8 @@ pub enum Whim {
     None,
     /// Calls it off.
     CallOff,
+    /// Has it cancelled once it was bought.
+    Cancel,
     /// Asks twice at the same time.
     Twice,
     /// Uses the key for another order.
@@ -159,17 +171,20 @@ impl Whim {
             2 => Self::Twice,
             3 => Self::Reuse,
             4 => Self::NoKey,
+            5 | 6 => Self::Cancel,
             _ => Self::None,
         }
     }
 }
 
-async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
+/// Orders, as order `number` of the run; with a whim perhaps more than once.
+pub async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
     let (owner, reference) = (&buyer.owner, format!("R{number}"));
     let (whim, product) = world::with(|world| {
         let whim = match (whims, world.rng.random_range(0..20)) {
             (Whims::All(whim), _) => whim,
             (Whims::Any, chance) => Whim::of(chance),
+            (Whims::None, _) => Whim::None,
         };
         let is_sold_out = whims == Whims::Any && world.rng.random_ratio(1, 25);
         (whim, if is_sold_out { shop::SOLD_OUT } else { "GOODS" })
@@ -179,7 +194,9 @@ async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
     let body_of = |reference: &str| body(reference, product, key, buyer);
     let wanted = body_of(&reference);
     let tries = if key.is_some() { TRIES } else { 1 };
-    let mut all = vec![Wanted { reference: reference.clone(), ..Wanted::default() }];
+    let wanted_by =
+        |reference: String| Wanted { reference, owner: Some(owner.clone()), ..Wanted::default() };
+    let mut all = vec![wanted_by(reference.clone())];
     let accepted = if whim == Whim::Twice {
         let (one, other) = futures::join!(post(owner, &wanted, tries), post(owner, &wanted, tries));
         [one, other].into_iter().flatten().collect()
@@ -194,15 +211,50 @@ async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
             all[0].is_called_off =
                 answer.is_some_and(|(_, body)| body["code"] == "aborted_request");
         }
+        (Whim::Cancel, Some(id)) => all[0].cancellations = cancel(owner, &id).await,
         (Whim::Reuse, Some(_)) => {
             sleep(world::a_while(0, 5_000)).await;
             let reference = format!("{reference}X");
             let accepted = post(owner, &body_of(&reference), 1).await.into_iter().collect();
-            all.push(Wanted { reference, accepted, is_called_off: false });
+            all.push(Wanted { accepted, ..wanted_by(reference) });
         }
         _ => {}
     }
     all
+}
+
+/// Has an order cancelled once it is bought, and asks again while nobody says yes or no. The ids under which that was
+/// accepted: whoever asks twice has two, of which one finds nothing left to cancel.
+async fn cancel(owner: &Owner, id: &str) -> Vec<String> {
+    let mut accepted = Vec::new();
+    if !is_bought(owner, id).await {
+        return accepted;
+    }
+    let body = json!({"webhooks": {"request_succeeded": HOOK, "request_failed": HOOK}});
+    for attempt in 0..TRIES {
+        let call = Call::Cancel { order: id, body: &body };
+        let (was_heard, answer) = platform::asked(owner, call).await;
+        if let Some((200, body)) = &answer {
+            accepted.extend(body["request_id"].as_str().map(str::to_owned));
+        }
+        match answer.filter(|_| was_heard) {
+            Some((status, _)) if status < 500 && !matches!(status, 409 | 429) => break,
+            _ => sleep(Duration::from_secs(1 << attempt)).await,
+        }
+    }
+    accepted
+}
+
+/// Looks now and then how an order is, for a quarter of an hour.
+async fn is_bought(owner: &Owner, id: &str) -> bool {
+    for _ in 0..60 {
+        sleep(Duration::from_secs(15)).await;
+        let Some((200, body)) = platform::look(owner, Call::Get(id)).await else { continue };
+        if body["code"] != "request_processing" {
+            return body["_type"] == "order_response";
+        }
+    }
+    false
 }
 
 /// Orders, again and again while nobody says yes or no; the id it was accepted under.

@@ -8,14 +8,14 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use spelter::guards::Guard;
+use crash_verdict::Verdict;
+use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
 
 use crate::{
     clients::{Whim, Whims},
     faults::{Callee, Fault, Faults},
     platform::Deployment,
     run::{Load, Outcome, Run, run},
-    verdict::Verdict,
 };
 
 /// What was found.
@@ -136,14 +136,19 @@ pub struct Scene {
 }
 
 /// The scenes of the exhaustive search.
-pub const SCENES: [Scene; 6] = [
+pub const SCENES: [Scene; 8] = [
     Scene { name: "two orders of one account", load: scene(2, Whim::None) },
     Scene { name: "an order that is called off", load: scene(1, Whim::CallOff) },
+    Scene { name: "an order that is cancelled", load: scene(1, Whim::Cancel) },
     Scene { name: "an order that is sent twice at once", load: scene(1, Whim::Twice) },
     Scene { name: "a key that is used again", load: scene(1, Whim::Reuse) },
     Scene {
         name: "an order that waits for a code",
         load: Load { mails_codes: true, ..scene(1, Whim::None) },
+    },
+    Scene {
+        name: "two orders of which one waits without a message",
+        load: Load { called_at_once: 1, ..scene(2, Whim::None) },
     },
     Scene {
         name: "an order that a balance pays for",
@@ -153,7 +158,8 @@ pub const SCENES: [Scene; 6] = [
 
 const fn scene(orders: usize, whim: Whim) -> Load {
     let whims = Whims::All(whim);
-    Load { orders, accounts: 1, whims, mails_codes: false, has_balance: false }
+    let called_at_once = CALLED_AT_ONCE;
+    Load { orders, accounts: 1, whims, mails_codes: false, has_balance: false, called_at_once }
 }
 
 /// One scene with these faults.

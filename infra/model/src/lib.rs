@@ -16,6 +16,7 @@ pub mod actor;
 pub mod aws;
 pub mod balance;
 pub mod clients;
+pub mod edges;
 pub mod explore;
 pub mod faults;
 pub mod journal;

@@ -4,14 +4,20 @@ use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use spelter::guards::Guard;
+use mimalloc::MiMalloc;
+use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
 
 use crash_model::{
     clients::Whims,
-    explore::{self, Deploy, Found, Search},
+    edges::{self, Crowd, Edge, Found},
+    explore::{self, Deploy, Search},
     platform::Deployment,
     run::{Load, run},
 };
+
+/// A fifth of the time would go to the system's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Tries out the promise.
 #[derive(Parser)]
@@ -32,6 +38,12 @@ enum Command {
         /// And every second fault after the first; of these only each so many-th.
         #[arg(long)]
         pairs: Option<u64>,
+    },
+    /// What happens seldom, each tried on purpose.
+    Edges {
+        /// The crowd of one account is a hundredth of what AWS's queues have room for.
+        #[arg(long)]
+        small: bool,
     },
     /// Takes each guard away, and shows that it is missed.
     Teeth {
@@ -76,7 +88,15 @@ struct Random {
 
 /// All there is to try.
 const fn wild(orders: usize, accounts: usize) -> Load {
-    Load { orders, accounts, whims: Whims::Any, mails_codes: true, has_balance: true }
+    let called_at_once = CALLED_AT_ONCE;
+    Load {
+        orders,
+        accounts,
+        whims: Whims::Any,
+        mails_codes: true,
+        has_balance: true,
+        called_at_once,
+    }
 }
 
 impl Random {
@@ -102,6 +122,7 @@ fn main() -> Result<ExitCode> {
             }
             Ok(codes)
         }
+        Command::Edges { small } => edges(small, &Rc::new(deploy()?)),
         Command::Teeth { only, seeds } => teeth(only.as_deref(), seeds, &deploy),
         Command::Replay { seed, random, without } => {
             let without = without.map(|name| guard(&name)).transpose()?;
@@ -120,8 +141,8 @@ fn code(is_good: bool) -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn tell(started: Instant, found: Found) -> Result<ExitCode> {
-    let Found { total, runs, bad } = found;
+fn tell(started: Instant, found: explore::Found) -> Result<ExitCode> {
+    let explore::Found { total, runs, bad } = found;
     for one in &bad {
         println!("WENT WRONG: {one}");
     }
@@ -134,6 +155,33 @@ fn tell(started: Instant, found: Found) -> Result<ExitCode> {
 fn guard(name: &str) -> Result<Guard> {
     let named = |guard: &Guard| format!("{guard:?}").eq_ignore_ascii_case(name);
     Guard::ALL.into_iter().find(named).with_context(|| format!("no guard {name}"))
+}
+
+/// What happens seldom.
+fn edges(small: bool, deployment: &Rc<Deployment>) -> Result<ExitCode> {
+    let crowd = if small { Crowd::SMALL } else { Crowd::WHOLE };
+    let mut codes = ExitCode::SUCCESS;
+    for (name, edge) in [
+        ("messages that are lost, and lost again within five minutes", Edge::LostAgain),
+        ("nobody works for fifteen days", Edge::FifteenDays),
+        ("a message that nobody can read", Edge::Unreadable),
+        ("an account with many jobs", Edge::Crowded(crowd)),
+    ] {
+        let started = Instant::now();
+        let found = edges::tried(deployment, edge)?;
+        let Found { outcome, waits } = &found;
+        println!("{name}: after {:.0?} of its own time", outcome.took);
+        print!("{}", outcome.verdict);
+        if let Some([alone, beside]) = waits {
+            println!("others without it   {alone}\nothers beside it    {beside}");
+        }
+        println!("in {:.0?}", started.elapsed());
+        if !found.is_good() {
+            println!("WENT WRONG: {name}");
+            codes = ExitCode::FAILURE;
+        }
+    }
+    Ok(codes)
 }
 
 /// Which guards are missed.

@@ -13,7 +13,8 @@ use aws_lambda_events::{
     sqs::{SqsBatchResponse, SqsEvent},
 };
 use functions::{
-    aftersale::progress::AfterSaleProgress,
+    aftersale::{accept::AcceptAfterSale, get::GetAfterSale, progress::AfterSaleProgress},
+    cancellations::create::CreateCancellation,
     inbound_email::{Forwarding, InboundEmail},
     jobs::{account::AccountWorker, deliver_webhook::DeliverWebhook, end_dead_order::EndDeadOrder},
     managed_accounts::create::CreateManagedAccount,
@@ -21,7 +22,7 @@ use functions::{
         abort::AbortOrder, accept::AcceptOrder, create::CreateOrder, get::GetOrder,
         progress::Progress,
     },
-    sweep::Sweep,
+    sweep::{Sweep, Swept},
 };
 use lambda_http::{Body, Response, request::LambdaRequest};
 use serde_json::{Value, json};
@@ -43,13 +44,14 @@ use spelter::{
         refunds::Refunds,
         vault::Vault,
     },
+    cancellations,
     error::BoxError,
     http,
     sqs::{self, Job},
     webhooks::address::Reach,
 };
 use spelter_local::{
-    model::{Function, QueueSource, Schedule},
+    model::{Function, QueueSource, Schedule, Table},
     template::Template,
 };
 use tokio::{
@@ -60,7 +62,7 @@ use tokio::{
 use crate::{
     actor::Actor,
     aws,
-    aws::sqs::Message,
+    aws::sqs::{Message, Queues},
     faults::{Callee, Fault, strike},
     journal::note,
     mail,
@@ -71,19 +73,23 @@ use crate::{
 
 /// What is deployed, once for all runs.
 pub struct Deployment {
-    /// The template.
-    pub template: Template,
+    /// The queues, empty.
+    pub empty_queues: Queues,
+    /// What makes the tables.
+    pub tables: Vec<Table>,
     functions: Vec<Function>,
     queues: Vec<QueueSource>,
     schedules: Vec<Schedule>,
 }
 
-/// The functions of one run.
+/// The functions, with what a process of theirs keeps.
 pub struct Platform {
     deployment: Rc<Deployment>,
     create: CreateOrder,
     get: GetOrder,
     abort: AbortOrder,
+    cancel: CreateCancellation,
+    get_cancellation: GetAfterSale<cancellations::Status>,
     open_account: CreateManagedAccount,
     worker: AccountWorker<Visitor>,
     dead: EndDeadOrder,
@@ -113,14 +119,19 @@ impl Deployment {
             template.places.api_urls.insert(api, "http://api.model".to_owned());
         }
         let (functions, events) = (template.functions()?, template.events()?);
-        Ok(Self { functions, queues: events.queues, schedules: events.schedules, template })
+        Ok(Self {
+            empty_queues: Queues::of(&template)?,
+            tables: template.tables()?,
+            functions,
+            queues: events.queues,
+            schedules: events.schedules,
+        })
     }
 
     /// The name of the table that the template calls `logical_id`.
     pub fn table(&self, logical_id: &str) -> Result<String> {
-        let tables = self.template.tables()?;
-        let found = tables.into_iter().find(|table| table.logical_id == logical_id);
-        Ok(found.with_context(|| format!("no table {logical_id}"))?.name)
+        let found = self.tables.iter().find(|table| table.logical_id == logical_id);
+        Ok(found.with_context(|| format!("no table {logical_id}"))?.name.clone())
     }
 
     fn of(&self, binary: &str) -> Result<Environment<'_>> {
@@ -210,6 +221,7 @@ impl Platform {
         let dead = deployment.of("dead-letters")?;
         let create = deployment.of("create-order")?;
         let abort = deployment.of("abort-order")?;
+        let cancel = deployment.of("cancel-order")?;
         let open_account = deployment.of("create-managed-account")?;
         let sender = deployment.of("webhook-sender")?;
         let sweeper = deployment.of("sweeper")?;
@@ -240,6 +252,18 @@ impl Platform {
                 leases: abort.leases(aws)?,
                 jobs: abort.jobs(aws)?,
             },
+            cancel: CreateCancellation {
+                accept: AcceptAfterSale {
+                    orders: cancel.orders(aws)?,
+                    requests: cancel.orders(aws)?.cancellations(),
+                    vault: cancel.vault(aws)?,
+                    keyed_hash: cancel.keyed_hash(aws)?,
+                    backlogs: cancel.backlogs(aws)?,
+                    reach: Reach::Public,
+                    now: world::now,
+                },
+            },
+            get_cancellation: GetAfterSale { requests: cancel.orders(aws)?.cancellations() },
             open_account: CreateManagedAccount {
                 accounts: open_account.accounts(aws)?,
                 vault: open_account.vault(aws)?,
@@ -311,6 +335,30 @@ impl Platform {
         })
     }
 
+    /// Every process is a new one: it has hashed nothing yet, and asks KMS for its key.
+    fn forget(&mut self, aws: &SdkConfig) -> Result<()> {
+        let (create, open_account) =
+            (self.deployment.of("create-order")?, self.deployment.of("create-managed-account")?);
+        self.create.accept.keyed_hash = create.keyed_hash(aws)?;
+        self.open_account.keyed_hash = open_account.keyed_hash(aws)?;
+        self.cancel.accept.keyed_hash = self.deployment.of("cancel-order")?.keyed_hash(aws)?;
+        self.invocations = RefCell::new(0);
+        Ok(())
+    }
+
+    fn call_at_once(&mut self, jobs: usize) {
+        let all = [
+            &mut self.create.accept.backlogs,
+            &mut self.cancel.accept.backlogs,
+            &mut self.worker.backlogs,
+            &mut self.dead.backlogs,
+            &mut self.sweep.backlogs,
+        ];
+        for backlogs in all {
+            backlogs.called_at_once = jobs;
+        }
+    }
+
     /// Runs one invocation of `binary`, with its deadline; `None` if it was killed.
     async fn invoke<T, F: Future<Output = T>>(
         &self,
@@ -353,10 +401,17 @@ impl Platform {
     }
 }
 
-/// Sets up this thread's platform, and lets queues and schedules do their work.
-pub fn start(deployment: &Rc<Deployment>) -> Result<()> {
-    let platform = Rc::new(Platform::new(deployment.clone(), &aws::config())?);
-    PLATFORM.set(Some(platform));
+/// Sets up this thread's platform, and lets queues and schedules do their work. To make all clients anew takes longer than a
+/// short run: those of the run before are taken, if they belong to the same deployment.
+pub fn start(deployment: &Rc<Deployment>, called_at_once: usize) -> Result<()> {
+    let last = PLATFORM.take().and_then(Rc::into_inner);
+    let mut platform = match last.filter(|last| Rc::ptr_eq(&last.deployment, deployment)) {
+        Some(platform) => platform,
+        None => Platform::new(deployment.clone(), &aws::config())?,
+    };
+    platform.forget(&aws::config())?;
+    platform.call_at_once(called_at_once);
+    PLATFORM.set(Some(Rc::new(platform)));
     for source in &deployment.queues {
         let name = source.queue_arn.rsplit(':').next().unwrap_or_default().to_owned();
         let function =
@@ -372,23 +427,27 @@ pub fn start(deployment: &Rc<Deployment>) -> Result<()> {
     Ok(())
 }
 
-/// Takes the platform down.
-pub fn stop() {
-    PLATFORM.set(None);
-}
-
 /// The schedule: it sweeps.
 async fn repeat(every: Duration) {
     loop {
         sleep(every).await;
+        if world::with(|world| world.is_idle) {
+            continue;
+        }
         tokio::task::spawn_local(async {
             let platform = platform();
             let now = world::now();
             let swept = platform.invoke("sweeper", |_| platform.sweep.run(now)).await;
+            if let Some(Ok(Swept { failed: 0, .. })) = swept {
+                world::with(|world| world.queues.swept_at.push(Instant::now()));
+            }
             note("swept", || format!("{swept:?}"));
         });
     }
 }
+
+/// While nobody works, it is looked so often whether that is over.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Takes messages out of a queue and hands them to its function, as Lambda's event source does.
 async fn poll(queue: String, binary: String, batch: usize, most: usize) {
@@ -399,6 +458,10 @@ async fn poll(queue: String, binary: String, batch: usize, most: usize) {
         tokio::pin!(told);
         told.as_mut().enable();
         let Ok(slot) = running.clone().acquire_owned().await else { return };
+        if world::with(|world| world.is_idle) {
+            sleep(IDLE).await;
+            continue;
+        }
         let messages = world::with(|world| world.queues.receive(&queue, batch));
         if messages.is_empty() {
             drop(slot);
@@ -482,14 +545,29 @@ pub enum Call<'a> {
     Get(&'a str),
     /// To call this order off.
     Abort(&'a str),
+    /// To have cancelled what this order bought.
+    Cancel {
+        /// The order.
+        order: &'a str,
+        /// What else is said.
+        body: &'a Value,
+    },
+    /// How this cancellation is.
+    GetCancellation(&'a str),
     /// To keep this login.
     OpenAccount(&'a Value),
 }
 
 /// What the API answers to `owner`: a status and a body, or nothing.
 pub async fn api(owner: &Owner, call: Call<'_>) -> Option<(u16, Value)> {
+    let (is_heard, answer) = asked(owner, call).await;
+    answer.filter(|_| is_heard)
+}
+
+/// The same for who judges: whether the client hears the answer, and the answer.
+pub async fn asked(owner: &Owner, call: Call<'_>) -> (bool, Option<(u16, Value)>) {
     let is_heard = strike(Callee::Api, "api") != Some(Fault::NoAnswer);
-    look(owner, call).await.filter(|_| is_heard)
+    (is_heard, look(owner, call).await)
 }
 
 /// The same where the way between is no part of what is tried.
@@ -507,6 +585,15 @@ pub async fn look(owner: &Owner, call: Call<'_>) -> Option<(u16, Value)> {
         Call::Abort(id) => {
             let event = request(owner, "/v1/orders/id/abort", Some(id), None);
             platform.invoke("abort-order", |_| http::answer(&platform.abort, event)).await
+        }
+        Call::Cancel { order, body } => {
+            let event = request(owner, "/v1/orders/id/cancel", Some(order), Some(body));
+            platform.invoke("cancel-order", |_| http::answer(&platform.cancel, event)).await
+        }
+        Call::GetCancellation(id) => {
+            let event = request(owner, "/v1/cancellations/id", Some(id), None);
+            let work = |_| http::answer(&platform.get_cancellation, event);
+            platform.invoke("get-cancellation", work).await
         }
         Call::OpenAccount(body) => {
             let event = request(owner, "/managed-accounts", None, Some(body));

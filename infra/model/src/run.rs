@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use anyhow::{Context, Result};
+use crash_verdict::{Ending, Verdict};
 use serde_json::{Value, json};
 use spelter::{
     accounts::Owner,
@@ -18,13 +19,13 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    aws::{dynamodb, sqs::Queues},
+    aws::dynamodb,
     balance,
-    clients::{self, Whims},
+    clients::{self, Wanted, Whims},
     faults::{Callee, Faults},
     platform::{self, Call, Deployment},
-    verdict::{Ending, Evidence, Verdict, judge},
-    world,
+    verdict::{Cancelling, Evidence, judge},
+    world::{self, World},
 };
 
 /// What is tried.
@@ -40,6 +41,8 @@ pub struct Load {
     pub mails_codes: bool,
     /// The last account is the operator's, and buys for a client that has paid in.
     pub has_balance: bool,
+    /// So many jobs of an account have messages at the same time.
+    pub called_at_once: usize,
 }
 
 impl Load {
@@ -79,7 +82,7 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// Whatever has not ended by then never will.
+/// Longer than any run takes.
 const PATIENCE: Duration = Duration::from_hours(12);
 
 /// Whose orders they are.
@@ -87,76 +90,133 @@ pub fn owner() -> Owner {
     Owner { client: ClientId::new(Uuid::from_u128(1)), mode: Mode::Test }
 }
 
+/// What a world begins with.
+pub struct Setting {
+    /// What its chances follow from.
+    pub seed: u64,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Whether the journal's text is kept.
+    pub is_told: bool,
+    /// So many jobs of an account have messages at the same time.
+    pub called_at_once: usize,
+}
+
 /// Does `run`.
 pub fn run(deployment: &Rc<Deployment>, run: Run) -> Result<Outcome> {
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    guards::removed::set(run.without);
-    let result = LocalSet::new().block_on(&runtime, live(deployment, run));
+    let Run { seed, load, faults, without, is_told } = run;
+    let is_exhaustive = matches!(faults, Faults::At(_));
+    let setting = Setting { seed, faults, is_told, called_at_once: load.called_at_once };
+    guards::removed::set(without);
+    let result = in_a_world(deployment, setting, live(deployment, load, is_exhaustive));
     guards::removed::set(None);
-    platform::stop();
     result
 }
 
-async fn live(deployment: &Rc<Deployment>, run: Run) -> Result<Outcome> {
-    let (db, queues) = (dynamodb::tables(&deployment.template)?, Queues::of(&deployment.template)?);
-    let is_exhaustive = matches!(run.faults, Faults::At(_));
-    world::begin(run.seed, run.faults, db, queues, run.is_told);
-    platform::start(deployment)?;
-    let wanted = clients::buy(run.load, deployment).await?;
-    let table = deployment.table("OrdersTable")?;
+/// Does `life` in a world of its own.
+pub fn in_a_world<T>(
+    deployment: &Rc<Deployment>,
+    setting: Setting,
+    life: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let Setting { seed, faults, is_told, called_at_once } = setting;
+    let (db, queues) = (dynamodb::empty(&deployment.tables)?, deployment.empty_queues.clone());
+    LocalSet::new().block_on(&runtime, async {
+        // A client throws dice when it is made, and only the first run of a thread makes clients.
+        platform::start(deployment, called_at_once)?;
+        world::begin(seed, faults, db, queues, is_told);
+        life.await
+    })
+}
+
+async fn live(deployment: &Deployment, load: Load, is_exhaustive: bool) -> Result<Outcome> {
+    let wanted = clients::buy(load, deployment).await?;
     // Orders that came late are struck, too.
-    sleep(Duration::from_millis(run.load.span()?)).await;
+    sleep(Duration::from_millis(load.span()?)).await;
     if is_exhaustive {
-        idle().await;
+        idle(PATIENCE).await;
     }
+    conclude(deployment, &wanted, PATIENCE).await
+}
+
+/// Lets faults end, waits until all is over, and judges. What has not ended after `patience` never will.
+pub async fn conclude(
+    deployment: &Deployment,
+    wanted: &[Wanted],
+    patience: Duration,
+) -> Result<Outcome> {
+    Ok(conclude_and(deployment, wanted, patience, |_| ()).await?.0)
+}
+
+/// The same, and takes a last look at the world.
+pub async fn conclude_and<T>(
+    deployment: &Deployment,
+    wanted: &[Wanted],
+    patience: Duration,
+    look: impl FnOnce(&mut World) -> T,
+) -> Result<(Outcome, T)> {
     world::with(|world| world.is_calm = true);
-    let (stored, mut left) = settle(&table).await?;
+    let (stored, mut left) = settle(&deployment.table("OrdersTable")?, patience).await?;
     let mut endings = BTreeMap::new();
     for (owner, id) in stored {
         let found = platform::look(&owner, Call::Get(&id)).await;
         let (_, body) = found.with_context(|| format!("order {id} cannot be read"))?;
         endings.insert(id, Ending::of(&body));
     }
+    let mut cancellations = BTreeMap::new();
+    for Wanted { owner, cancellations: ids, .. } in wanted {
+        for (owner, id) in owner.iter().flat_map(|owner| ids.iter().map(move |id| (owner, id))) {
+            if let Some((200, body)) = platform::look(owner, Call::GetCancellation(id)).await {
+                cancellations.insert(id.clone(), Cancelling::of(&body));
+            }
+        }
+    }
     let is_open = endings.values().any(|one| matches!(one, Ending::Open | Ending::Unknown));
     left.extend(balance::faults(deployment, is_open).await?);
-    let took = Duration::from_millis(world::millis());
-    let world = world::end().context("the world has ended twice")?;
+    let (took, over_at) = (Duration::from_millis(world::millis()), world::now());
+    let mut world = world::end().context("the world has ended twice")?;
     left.extend(world.queues.late());
     let evidence = Evidence {
-        wanted: &wanted,
+        wanted,
         endings: &endings,
+        cancellations: &cancellations,
+        over_at,
         shop: &world.shop,
         receiver: &world.receiver,
         faults: world.calls.struck,
         left,
     };
-    Ok(Outcome {
-        verdict: judge(&evidence),
+    let verdict = judge(&evidence);
+    let seen = look(&mut world);
+    let outcome = Outcome {
+        verdict,
         hash: world.journal.hash(),
         struck: world.calls.struck,
         lines: world.journal.lines().to_vec(),
         callees: world.calls.callees,
         took,
-    })
+    };
+    Ok((outcome, seen))
 }
 
-fn is_over() -> bool {
-    Duration::from_millis(world::millis()) > PATIENCE
+fn is_over(patience: Duration) -> bool {
+    Duration::from_millis(world::millis()) > patience
 }
 
 /// Waits until nothing waits in a queue.
-async fn idle() {
-    while !is_over() && world::with(|world| !world.queues.left().is_empty()) {
+async fn idle(patience: Duration) {
+    while !is_over(patience) && world::with(|world| !world.queues.are_empty()) {
         sleep(Duration::from_secs(5)).await;
     }
 }
 
 /// Waits until nothing is left to do, or until it is clear that it never will be. Answers with all orders there are, and
 /// with what is left.
-async fn settle(table: &str) -> Result<(Vec<(Owner, String)>, Vec<String>)> {
+async fn settle(table: &str, patience: Duration) -> Result<(Vec<(Owner, String)>, Vec<String>)> {
     loop {
         // While something waits in a queue there is no need to read every order.
-        idle().await;
+        idle(patience).await;
         let orders = items(table, "ORDER#")?;
         let is_open = |order: &&Value| {
             let status = order["status"]["S"].as_str().unwrap_or_default();
@@ -164,17 +224,29 @@ async fn settle(table: &str) -> Result<(Vec<(Owner, String)>, Vec<String>)> {
         };
         let open =
             orders.iter().filter(is_open).map(|order| format!("{} is open", order["id"]["S"]));
+        let cancellations = items(table, "CANCELLATION#")?;
+        let cancellations = cancellations.iter().filter(|one| {
+            let stage = one["stage"]["S"].as_str().unwrap_or_default();
+            !["cancelled", "failed"].iter().any(|word| stage.contains(word))
+        });
+        let open = open.chain(cancellations.map(|one| format!("{} is open", one["id"]["S"])));
         let lanes = items(table, "LANE#")?;
         let lanes = lanes.iter().map(|lane| format!("{} waits", lane["sk"]["S"]));
         let jobs = items(table, "JOB#")?.into_iter().chain(items(table, "HEAD")?);
         let jobs = jobs.map(|job| format!("{} {} is left", job["pk"]["S"], job["sk"]["S"]));
         let messages = world::with(|world| world.queues.left());
         let left: Vec<_> = open.chain(lanes).chain(jobs).chain(messages).collect();
-        if left.is_empty() || is_over() {
+        if left.is_empty() || is_over(patience) {
             return Ok((orders.iter().filter_map(named).collect(), left));
         }
         sleep(Duration::from_secs(30)).await;
     }
+}
+
+/// The accounts that have jobs.
+pub fn accounts_in(table: &str) -> Result<Vec<String>> {
+    let jobs = items(table, "JOB#")?;
+    Ok(jobs.iter().filter_map(|job| job["account"]["S"].as_str().map(str::to_owned)).collect())
 }
 
 /// Whose an order is, and its id.

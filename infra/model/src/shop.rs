@@ -2,7 +2,8 @@
 //! to three seconds for it, and shows in its history what it bought up to two seconds later.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    mem,
     time::Duration,
 };
 
@@ -39,7 +40,9 @@ const PRESS: u64 = 3_000;
 /// The longest a purchase takes to show in the history, in milliseconds.
 const SHOWS: u64 = 2_000;
 
-const A_MINUTE: Duration = Duration::from_mins(1);
+/// Of two questions within a minute nobody can tell which one a mail is about, and a worker notes when it asked before it
+/// asks: it may be frozen in between.
+const ABOUT_THE_SAME: Duration = Duration::from_secs(90);
 
 /// A product that is not sold any more.
 pub const SOLD_OUT: &str = "SOLD-OUT";
@@ -68,8 +71,10 @@ struct Account {
     checkouts: BTreeMap<String, Reviewed>,
     /// The questions so far, each with its code and when it was asked; the last one counts.
     questions: Vec<(String, String, Timestamp)>,
-    /// Who visited, the last one last.
-    visits: Vec<u64>,
+    /// Who visited.
+    visitors: HashSet<u64>,
+    /// The last of them.
+    last: u64,
 }
 
 #[derive(Clone)]
@@ -92,6 +97,10 @@ pub struct Purchase {
     shows_at: Timestamp,
     lines: Vec<CartLine>,
     zip_code: String,
+    /// How long the shop takes to cancel it; it cancels some never.
+    cancels_within: Option<Duration>,
+    /// When it is cancelled, if somebody wanted that.
+    cancelled_at: Option<Timestamp>,
 }
 
 const PRICE: u64 = 1_500;
@@ -118,15 +127,10 @@ impl Shop {
             self.overlapped
                 .push(format!("{id} was at the shop for {account}, which it holds no more"));
         }
-        let visits = &mut self.account(email).visits;
-        if visits.last() == Some(&id) {
-            return;
-        }
-        if visits.contains(&id) {
-            let last = visits.last().copied().unwrap_or_default();
+        let account = self.account(email);
+        let last = mem::replace(&mut account.last, id);
+        if last != id && !account.visitors.insert(id) {
             self.overlapped.push(format!("{id} and {last} were at the shop for {email} in turns"));
-        } else {
-            visits.push(id);
         }
     }
 }
@@ -143,12 +147,31 @@ impl Shop {
             shows_at: Timestamp::UNIX_EPOCH,
             lines: vec![],
             zip_code: String::new(),
+            cancels_within: None,
+            cancelled_at: None,
         };
         Self { ledger: ledger.iter().map(purchase).collect(), ..Self::default() }
+    }
+
+    /// Cancels one of them.
+    pub fn cancel(&mut self, id: &str, at: Timestamp) {
+        let found = self.ledger.iter_mut().find(|one| one.id == id);
+        found.expect("a purchase").cancelled_at = Some(at);
     }
 }
 
 impl Shop {
+    fn purchase(&mut self, email: &str, id: &str) -> Result<&mut Purchase, StepError> {
+        let found = self.ledger.iter_mut().find(|one| one.id == id && one.email == email);
+        found.ok_or_else(|| StepError::Refused(Refusal::new(Code::InvalidRequest)))
+    }
+
+    /// Whether any purchase for `reference` was cancelled by `now`.
+    pub fn has_cancelled(&self, reference: &str, now: Timestamp) -> bool {
+        let mut of = self.ledger.iter().filter(|one| one.reference == reference);
+        of.any(|one| one.cancelled_at.is_some_and(|at| at <= now))
+    }
+
     fn references(&mut self, email: &str, checkout_id: &str) -> Vec<String> {
         let reviewed = self.account(email).checkouts.get(checkout_id);
         let shipments = reviewed.into_iter().flat_map(|reviewed| &reviewed.shipments);
@@ -294,8 +317,7 @@ impl Connector for Visitor {
             if of == question {
                 return Ok(SignIn::In(Session { email: email.to_owned() }));
             }
-            // Of two questions within a minute nobody can tell which one a mail is about.
-            if clock::after(sent_at, A_MINUTE) < asked_at {
+            if clock::after(sent_at, ABOUT_THE_SAME) < asked_at {
                 world.shop.misused.push(format!("{question} got the code of {of}"));
             }
             Ok(asks(question, true))
@@ -439,20 +461,30 @@ impl Connector for Visitor {
         let email = &session.email;
         step("history", email, |world| {
             let now = world::now();
+            // The ledger is in the order of the presses, which takes a while to become a purchase.
+            let longest = Duration::from_millis(PRESS);
+            let recent = |one: &&Purchase| clock::after(one.at, longest) >= since;
             let shown = world
                 .shop
                 .ledger
                 .iter()
+                .rev()
+                .take_while(recent)
                 .filter(|one| one.email == *email && one.at >= since && one.shows_at <= now);
-            Ok(shown.rev().map(Purchase::past).collect())
+            Ok(shown.map(Purchase::past).collect())
         })
         .await
     }
 
-    async fn order_state(&self, session: &Session, _: &str) -> Result<OrderState, StepError> {
-        step("order state", &session.email, |_| {
+    async fn order_state(&self, session: &Session, id: &str) -> Result<OrderState, StepError> {
+        step("order state", &session.email, |world| {
+            let now = world::now();
             Ok(OrderState {
-                progress: OrderProgress::Open,
+                progress: match world.shop.purchase(&session.email, id)?.cancelled_at {
+                    None => OrderProgress::Open,
+                    Some(at) if at <= now => OrderProgress::Cancelled,
+                    Some(_) => OrderProgress::CancelRequested,
+                },
                 parcels: vec![],
                 tracking_url: None,
                 delivery_date: None,
@@ -461,8 +493,17 @@ impl Connector for Visitor {
         .await
     }
 
-    async fn cancel(&self, session: &Session, _: &str) -> Result<Cancelled, StepError> {
-        step("cancel", &session.email, |_| Ok(Cancelled::Done)).await
+    async fn cancel(&self, session: &Session, id: &str) -> Result<Cancelled, StepError> {
+        step("cancel", &session.email, |world| {
+            let now = world::now();
+            let purchase = world.shop.purchase(&session.email, id)?;
+            let Some(takes) = purchase.cancels_within else {
+                return refused(Code::OrderNotCancellable);
+            };
+            let at = *purchase.cancelled_at.get_or_insert(clock::after(now, takes));
+            Ok(if at <= now { Cancelled::Done } else { Cancelled::Attempting })
+        })
+        .await
     }
 
     async fn pending_return(
@@ -507,7 +548,22 @@ fn buy(world: &mut World, email: &str, checkout_id: &str) -> Vec<Purchase> {
     for (reference, zip_code) in reviewed.shipments {
         let id = format!("S-{}", world.shop.ledger.len());
         let (email, lines) = (email.to_owned(), reviewed.lines.clone());
-        let purchase = Purchase { reference, email, id, at, shows_at, lines, zip_code };
+        let cancels_within = match world.rng.random_range(0..4) {
+            0 => None,
+            1 => Some(Duration::from_secs(60 * world.rng.random_range(1..10))),
+            _ => Some(Duration::ZERO),
+        };
+        let purchase = Purchase {
+            reference,
+            email,
+            id,
+            at,
+            shows_at,
+            lines,
+            zip_code,
+            cancels_within,
+            cancelled_at: None,
+        };
         world.shop.ledger.push(purchase.clone());
         bought.push(purchase);
     }

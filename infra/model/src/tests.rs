@@ -1,18 +1,25 @@
-//! That a run can be repeated, and that a guard is there again after it was taken away.
+//! That a run can be repeated, that a guard is there again after it was taken away, and that a crowd would be noticed.
 
 use std::{path::Path, rc::Rc};
 
-use spelter::guards::Guard;
+use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
 
 use crate::{
     clients::Whims,
+    edges::{Crowd, Edge, tried},
     explore::{Search, of_seed},
     platform::Deployment,
     run::{Load, Outcome, run},
 };
 
-const LOAD: Load =
-    Load { orders: 15, accounts: 5, whims: Whims::Any, mails_codes: true, has_balance: true };
+const LOAD: Load = Load {
+    orders: 15,
+    accounts: 5,
+    whims: Whims::Any,
+    mails_codes: true,
+    has_balance: true,
+    called_at_once: CALLED_AT_ONCE,
+};
 
 fn deployment() -> Rc<Deployment> {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
@@ -43,4 +50,14 @@ fn a_guard_that_is_missed_is_there_again_in_the_next_run() {
     let missed = (0..20).find(|seed| !is_good(*seed, Some(Guard::IdempotencyKey)));
     let seed = missed.expect("a guard that is missed");
     assert!(is_good(seed, None));
+}
+
+#[test]
+fn others_notice_an_account_whose_jobs_are_all_in_the_queue() {
+    let crowd = Crowd { jobs: 60, window: 40, called_at_once: 1_000_000 };
+    let found = tried(&deployment(), Edge::Crowded(crowd)).unwrap();
+    assert!(found.outcome.verdict.is_good(), "{}", found.outcome.verdict);
+    assert!(!found.is_good());
+    let crowd = Crowd { called_at_once: 2, ..crowd };
+    assert!(tried(&deployment(), Edge::Crowded(crowd)).unwrap().is_good());
 }

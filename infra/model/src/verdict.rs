@@ -1,11 +1,8 @@
 //! What is said of a run: the retailer's ledger is the judge.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    ops::AddAssign,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
+use crash_verdict::{Ending, Verdict};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -15,52 +12,36 @@ use crate::{
     shop::{self, Shop},
 };
 
-/// How an order ended.
+/// How a cancellation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// It was bought, as these of the retailer's.
-    Placed(Vec<String>),
-    /// Nothing was bought.
-    Failed {
-        /// The error's code.
-        code: String,
-        /// When that was said of an order whose button may have been pressed.
-        not_placed_at: Option<Timestamp>,
-    },
+pub enum Cancelling {
+    /// What was bought will never come.
+    Cancelled,
+    /// It was not cancelled, for the reason with this code.
+    Refused(String),
     /// Nobody knows.
     Unknown,
     /// It has not ended.
     Open,
 }
 
-impl Ending {
-    /// How the order ended that `body` is the public view of.
+impl Cancelling {
+    /// How the cancellation ended that `body` is the public view of.
     pub fn of(body: &Value) -> Self {
-        let placed = body["merchant_order_ids"].as_array();
-        match (placed, body["code"].as_str()) {
-            (Some(ids), _) => {
-                let id = |one: &Value| one["merchant_order_id"].as_str().map(str::to_owned);
-                Self::Placed(ids.iter().filter_map(id).collect())
-            }
-            (None, Some("request_processing")) => Self::Open,
-            (None, Some(_)) if body["money_moved"] != "no" => Self::Unknown,
-            (None, code) => {
-                let ended_at = body["_finalized_at"].as_str().and_then(|text| text.parse().ok());
-                let is_not_placed = body["data"]["placed"] == false;
-                Self::Failed {
-                    code: code.unwrap_or_default().to_owned(),
-                    not_placed_at: ended_at.filter(|_| is_not_placed),
-                }
-            }
+        match body["code"].as_str() {
+            None => Self::Cancelled,
+            Some("request_processing" | "attempting_to_cancel") => Self::Open,
+            Some(_) if body["money_moved"] == "unknown" => Self::Unknown,
+            Some(code) => Self::Refused(code.to_owned()),
         }
     }
 
     /// What its last webhook says.
     fn word(&self) -> &str {
         match self {
-            Self::Placed(_) => "order_response",
-            Self::Failed { code, .. } => code,
-            Self::Unknown => "order_probably_placed",
+            Self::Cancelled => "cancellation_response",
+            Self::Refused(code) => code,
+            Self::Unknown => "internal_error",
             Self::Open => "",
         }
     }
@@ -72,6 +53,10 @@ pub struct Evidence<'a> {
     pub wanted: &'a [Wanted],
     /// Every order there is, and how it ended.
     pub endings: &'a BTreeMap<String, Ending>,
+    /// How each cancellation ended.
+    pub cancellations: &'a BTreeMap<String, Cancelling>,
+    /// When all was over.
+    pub over_at: Timestamp,
     /// The retailer's books.
     pub shop: &'a Shop,
     /// What the receiver of webhooks got.
@@ -82,108 +67,9 @@ pub struct Evidence<'a> {
     pub left: Vec<String>,
 }
 
-/// The words for what came of orders, each with how many there were.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Orders that a client wanted.
-    pub attempted: u64,
-    /// Orders that a client was told were accepted.
-    pub acknowledged: u64,
-    /// Orders that ended as bought, and were, once.
-    pub placed: u64,
-    /// Orders that ended as not bought, and were not.
-    pub failed: u64,
-    /// Orders of which nobody knows, and which say so.
-    pub unknown: u64,
-    /// Accepted orders that never ended, that nobody knows, or that ended as bought and were not.
-    pub lost: Vec<String>,
-    /// Orders that were bought more than once, or that said they were not bought and were.
-    pub duplicated: Vec<String>,
-    /// Two jobs at work for one account.
-    pub overlapped: Vec<String>,
-    /// What is left when all is over: purchases nobody has, ends that nobody was told, work that nobody does.
-    pub orphans: Vec<String>,
-    /// Faults that struck.
-    pub faults: u64,
-    /// Faults that struck a run in which the promise was kept.
-    pub recovered: u64,
-}
-
-impl Verdict {
-    /// The first thing that went wrong.
-    pub fn worst(&self) -> Option<String> {
-        let Self { lost, duplicated, overlapped, orphans, .. } = self;
-        let words = [
-            ("lost", lost),
-            ("duplicated", duplicated),
-            ("overlapped", overlapped),
-            ("orphan", orphans),
-        ];
-        let first =
-            |(word, found): (&str, &Vec<String>)| Some(format!("{word}: {}", found.first()?));
-        words.into_iter().find_map(first)
-    }
-
-    /// Whether the promise was kept.
-    pub fn is_good(&self) -> bool {
-        [&self.lost, &self.duplicated, &self.overlapped, &self.orphans]
-            .iter()
-            .all(|bad| bad.is_empty())
-    }
-}
-
-impl AddAssign for Verdict {
-    fn add_assign(&mut self, other: Self) {
-        self.attempted += other.attempted;
-        self.acknowledged += other.acknowledged;
-        self.placed += other.placed;
-        self.failed += other.failed;
-        self.unknown += other.unknown;
-        self.faults += other.faults;
-        self.recovered += other.recovered;
-        self.lost.extend(other.lost);
-        self.duplicated.extend(other.duplicated);
-        self.overlapped.extend(other.overlapped);
-        self.orphans.extend(other.orphans);
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempted, acknowledged, placed, failed, unknown, faults, recovered, .. } = self;
-        let figures = [
-            ("attempted", *attempted),
-            ("acknowledged", *acknowledged),
-            ("placed", *placed),
-            ("failed", *failed),
-            ("unknown", *unknown),
-            ("faults", *faults),
-            ("recovered", *recovered),
-        ];
-        for (word, count) in figures {
-            writeln!(f, "{word:<14}{count:>10}")?;
-        }
-        let broken = [
-            ("lost", &self.lost),
-            ("duplicated", &self.duplicated),
-            ("overlapped", &self.overlapped),
-            ("orphans", &self.orphans),
-        ];
-        for (word, found) in broken {
-            writeln!(f, "{word:<14}{:>10}", found.len())?;
-        }
-        for (word, found) in broken {
-            for one in found.iter().take(5) {
-                writeln!(f, "  {word}: {one}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Judges a run.
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
-    let Evidence { wanted, endings, shop, receiver, faults, left } = evidence;
+    let Evidence { wanted, endings, shop, receiver, faults, left, .. } = evidence;
     let ledger = &shop.ledger;
     let bought = shop::bought(ledger);
     let mut verdict = Verdict {
@@ -201,20 +87,20 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     }
     for wanted in *wanted {
         judge_one(wanted, &bought, shop, endings, &mut verdict);
+        judge_cancellations(wanted, evidence, &mut verdict);
     }
     let mut claimed = BTreeSet::new();
     for (id, ending) in *endings {
+        verdict.count(ending);
         match ending {
             Ending::Placed(ids) => {
-                verdict.placed += 1;
                 for one in ids {
                     if !claimed.insert(one.as_str()) {
                         verdict.lost.push(format!("{id} has {one}, which another order has, too"));
                     }
                 }
             }
-            Ending::Failed { .. } => verdict.failed += 1,
-            Ending::Unknown => verdict.unknown += 1,
+            Ending::Failed { .. } | Ending::Unknown => {}
             Ending::Open => verdict.lost.push(format!("{id} has not ended")),
         }
         let told = receiver.told.get(id);
@@ -240,7 +126,7 @@ fn judge_one(
     endings: &BTreeMap<String, Ending>,
     verdict: &mut Verdict,
 ) {
-    let Wanted { reference, accepted, is_called_off } = wanted;
+    let Wanted { reference, accepted, is_called_off, .. } = wanted;
     let ids: BTreeSet<_> = accepted.iter().collect();
     if ids.len() > 1 {
         verdict.duplicated.push(format!("{reference} was accepted as {ids:?}"));
@@ -270,6 +156,38 @@ fn judge_one(
     }
 }
 
+/// What became of the cancellations of one order.
+fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut Verdict) {
+    let Evidence { cancellations, shop, receiver, over_at, .. } = evidence;
+    let reference = &wanted.reference;
+    let is_cancelled = shop.has_cancelled(reference, *over_at);
+    let mut all_refused = !wanted.cancellations.is_empty();
+    for id in &wanted.cancellations {
+        let Some(ending) = cancellations.get(id) else {
+            verdict.lost.push(format!("nobody knows the cancellation {id}"));
+            continue;
+        };
+        match ending {
+            Cancelling::Open => verdict.lost.push(format!("the cancellation {id} has not ended")),
+            Cancelling::Cancelled if !is_cancelled => {
+                verdict.lost.push(format!("{reference} is cancelled as {id} and was not"));
+            }
+            Cancelling::Cancelled | Cancelling::Refused(_) | Cancelling::Unknown => {
+                verdict.cancelled += 1;
+            }
+        }
+        all_refused &= matches!(ending, Cancelling::Refused(_));
+        let told = receiver.told.get(id);
+        let is_told = told.is_some_and(|told| told.iter().any(|word| word == ending.word()));
+        if !is_told && *ending != Cancelling::Open {
+            verdict.orphans.push(format!("nobody was told how {id} ended: {}", ending.word()));
+        }
+    }
+    if all_refused && is_cancelled {
+        verdict.lost.push(format!("{reference} was refused to be cancelled, and was"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,20 +203,40 @@ mod tests {
 
     /// What is said of an order `R`, accepted as `1`, that ended like this. Its end was told.
     fn of(shop: &Shop, ending: Ending) -> Verdict {
-        let wanted = Wanted {
-            reference: "R".to_owned(),
-            accepted: vec!["1".to_owned()],
-            is_called_off: false,
-        };
-        of_wanted(wanted, shop, ending)
+        of_wanted(wanted(&["1"]), shop, ending)
+    }
+
+    /// An order `R` that was accepted as these.
+    fn wanted(accepted: &[&str]) -> Wanted {
+        let accepted = accepted.iter().map(|id| (*id).to_owned()).collect();
+        Wanted { reference: "R".to_owned(), accepted, ..Wanted::default() }
     }
 
     fn of_wanted(wanted: Wanted, shop: &Shop, ending: Ending) -> Verdict {
         let mut receiver = Receiver::default();
         receiver.told.insert("1".to_owned(), vec![ending.word().to_owned()]);
         let endings = BTreeMap::from([("1".to_owned(), ending)]);
-        let (wanted, left) = (&[wanted][..], vec![]);
-        judge(&Evidence { wanted, endings: &endings, shop, receiver: &receiver, faults: 3, left })
+        judge(&Evidence { faults: 3, ..evidence(&[wanted], &endings, shop, &receiver) })
+    }
+
+    /// Of a run in which nothing is left and nothing was cancelled.
+    fn evidence<'a>(
+        wanted: &'a [Wanted],
+        endings: &'a BTreeMap<String, Ending>,
+        shop: &'a Shop,
+        receiver: &'a Receiver,
+    ) -> Evidence<'a> {
+        static NONE: BTreeMap<String, Cancelling> = BTreeMap::new();
+        Evidence {
+            wanted,
+            endings,
+            cancellations: &NONE,
+            over_at: Timestamp::from_second(1_000).unwrap(),
+            shop,
+            receiver,
+            faults: 0,
+            left: vec![],
+        }
     }
 
     fn counts(verdict: &Verdict) -> [usize; 4] {
@@ -334,12 +272,10 @@ mod tests {
     #[test]
     fn an_order_that_never_ends_or_that_nobody_knows_is_lost() {
         assert_eq!(counts(&of(&Shop::default(), Ending::Open)), [1, 0, 0, 0]);
-        let unheard = Wanted {
-            reference: "R".to_owned(),
-            accepted: vec!["2".to_owned()],
-            is_called_off: false,
-        };
-        assert_eq!(counts(&of_wanted(unheard, &Shop::default(), failed(None))), [1, 0, 0, 0]);
+        assert_eq!(
+            counts(&of_wanted(wanted(&["2"]), &Shop::default(), failed(None))),
+            [1, 0, 0, 0]
+        );
     }
 
     #[test]
@@ -359,11 +295,7 @@ mod tests {
 
     #[test]
     fn what_was_called_off_must_not_be_bought() {
-        let wanted = Wanted {
-            reference: "R".to_owned(),
-            accepted: vec!["1".to_owned()],
-            is_called_off: true,
-        };
+        let wanted = Wanted { is_called_off: true, ..wanted(&["1"]) };
         let verdict = of_wanted(wanted, &Shop::with(&[("R", "S1")]), placed("S1"));
         assert_eq!(counts(&verdict), [0, 1, 0, 0]);
     }
@@ -372,28 +304,57 @@ mod tests {
     fn an_end_that_nobody_was_told_is_an_orphan() {
         let endings = BTreeMap::from([("1".to_owned(), failed(None))]);
         let (shop, receiver) = (Shop::default(), Receiver::default());
-        let evidence = Evidence {
-            wanted: &[],
-            endings: &endings,
-            shop: &shop,
-            receiver: &receiver,
-            faults: 0,
-            left: vec![],
-        };
-        assert_eq!(counts(&judge(&evidence)), [0, 0, 0, 1]);
+        let verdict = judge(&evidence(&[], &endings, &shop, &receiver));
+        assert_eq!(counts(&verdict), [0, 0, 0, 1]);
+    }
+
+    /// What is said of an order that was bought, when its cancellation `2` ended like this and that was told.
+    fn of_cancellation(ending: Cancelling, is_cancelled: bool) -> Verdict {
+        let mut shop = Shop::with(&[("R", "S1")]);
+        if is_cancelled {
+            shop.cancel("S1", Timestamp::from_second(999).unwrap());
+        }
+        let wanted = [Wanted { cancellations: vec!["2".to_owned()], ..wanted(&["1"]) }];
+        let mut receiver = Receiver::default();
+        for (id, word) in [("1", placed("S1").word()), ("2", ending.word())] {
+            receiver.told.insert(id.to_owned(), vec![word.to_owned()]);
+        }
+        let endings = BTreeMap::from([("1".to_owned(), placed("S1"))]);
+        let cancellations = BTreeMap::from([("2".to_owned(), ending)]);
+        let evidence = evidence(&wanted, &endings, &shop, &receiver);
+        judge(&Evidence { cancellations: &cancellations, ..evidence })
     }
 
     #[test]
-    fn the_public_view_says_how_an_order_ended() {
-        let of = |text: &str| Ending::of(&serde_json::from_str(text).unwrap());
-        assert_eq!(of(r#"{"merchant_order_ids": [{"merchant_order_id": "S1"}]}"#), placed("S1"));
-        assert_eq!(of(r#"{"code": "request_processing"}"#), Ending::Open);
-        assert_eq!(
-            of(r#"{"code": "order_probably_placed", "money_moved": "unknown"}"#),
-            Ending::Unknown
-        );
-        let text = r#"{"code": "internal_error", "money_moved": "no", "data": {"placed": false},
-            "_finalized_at": "1970-01-01T00:01:40.000Z"}"#;
-        assert_eq!(of(text), failed(Some(100)));
+    fn a_cancellation_says_what_the_ledger_says() {
+        let refused = || Cancelling::Refused("order_not_cancellable".to_owned());
+        for (ending, is_cancelled, is_good) in [
+            (Cancelling::Cancelled, true, true),
+            (Cancelling::Cancelled, false, false),
+            (refused(), false, true),
+            (refused(), true, false),
+            (Cancelling::Unknown, true, true),
+            (Cancelling::Unknown, false, true),
+            (Cancelling::Open, false, false),
+        ] {
+            let verdict = of_cancellation(ending.clone(), is_cancelled);
+            assert_eq!(verdict.is_good(), is_good, "{ending:?} {is_cancelled}: {verdict}");
+        }
+    }
+
+    #[test]
+    fn the_public_view_says_how_a_cancellation_ended() {
+        let of = |text: &str| Cancelling::of(&serde_json::from_str(text).unwrap());
+        assert_eq!(of(r#"{"_type": "cancellation_response"}"#), Cancelling::Cancelled);
+        for code in ["request_processing", "attempting_to_cancel"] {
+            assert_eq!(
+                of(&format!(r#"{{"code": "{code}", "money_moved": "yes"}}"#)),
+                Cancelling::Open
+            );
+        }
+        let refused = r#"{"code": "order_not_cancellable", "money_moved": "yes"}"#;
+        assert_eq!(of(refused), Cancelling::Refused("order_not_cancellable".to_owned()));
+        let unknown = r#"{"code": "internal_error", "money_moved": "unknown"}"#;
+        assert_eq!(of(unknown), Cancelling::Unknown);
     }
 }

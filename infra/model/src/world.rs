@@ -1,9 +1,6 @@
 //! One run: everything there is besides the code under test. A thread has one world at a time.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashSet},
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
 use dynoxide::Database;
 use jiff::Timestamp;
@@ -11,7 +8,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    aws::sqs::Queues,
+    aws::{dynamodb::Written, sqs::Queues},
     faults::{Calls, Faults},
     journal::Journal,
     receiver::Receiver,
@@ -24,6 +21,8 @@ pub struct World {
     pub rng: StdRng,
     /// Nothing goes wrong now.
     pub is_calm: bool,
+    /// Queues and schedules start nobody.
+    pub is_idle: bool,
     /// Which faults strike when.
     pub faults: Faults,
     /// What could go wrong so far.
@@ -32,8 +31,8 @@ pub struct World {
     pub journal: Journal,
     /// The tables.
     pub db: Database,
-    /// The tokens of transactions that were written.
-    pub written: HashSet<String>,
+    /// The transactions that were written.
+    pub written: Written,
     /// The queues.
     pub queues: Queues,
     /// The retailer.
@@ -67,11 +66,12 @@ pub fn begin(seed: u64, faults: Faults, db: Database, queues: Queues, is_told: b
     WORLD.set(Some(World {
         rng: StdRng::seed_from_u64(seed),
         is_calm: true,
+        is_idle: false,
         faults,
         calls: Calls::default(),
         journal: Journal::new(is_told),
         db,
-        written: HashSet::new(),
+        written: Written::new(),
         queues,
         shop: Shop::default(),
         receiver: Receiver::default(),

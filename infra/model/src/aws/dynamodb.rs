@@ -1,9 +1,20 @@
 //! `DynamoDB`: the emulator of the local stack, as a library.
 
-use dynoxide::{Database, DynoxideError, storage_backend::Clock};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
+
+use dynoxide::{
+    AttributeValue, Database, DynoxideError,
+    actions::{transact_write_items::TransactWriteItemsRequest, update_item::UpdateItemRequest},
+    storage_backend::Clock,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use spelter_local::template::Template;
+use spelter_local::model::Table;
+use tokio::time::{Duration, Instant};
 
 use super::Answer;
 use crate::{
@@ -26,10 +37,10 @@ impl Clock for RunClock {
 }
 
 /// The template's tables, empty.
-pub fn tables(template: &Template) -> anyhow::Result<Database> {
-    let db = Database::memory_with_clock(std::sync::Arc::new(RunClock))?;
-    for table in template.tables()? {
-        db.create_table(serde_json::from_value(table.definition)?)?;
+pub fn empty(tables: &[Table]) -> anyhow::Result<Database> {
+    let db = Database::memory_with_clock(Arc::new(RunClock))?;
+    for table in tables {
+        db.create_table(serde_json::from_value(table.definition.clone())?)?;
     }
     Ok(db)
 }
@@ -41,18 +52,10 @@ pub fn answer(world: &mut World, operation: &str, body: &[u8]) -> Answer {
         "GetItem" => run(body, |request| db.get_item(request)),
         "PutItem" => run(body, |request| db.put_item(request)),
         "DeleteItem" => run(body, |request| db.delete_item(request)),
-        "UpdateItem" => {
-            let answer = run(body, |request| db.update_item(request));
-            note_lease(world, body, answer.status);
-            answer
-        }
+        "UpdateItem" => update_item(world, read(body)),
         "Query" => run(body, |request| db.query(request)),
         "BatchGetItem" => run(body, |request| db.batch_get_item(request)),
-        "TransactWriteItems" => {
-            let answer = run(body, |request| db.transact_write_items(request));
-            note_writer(world, body, answer.status);
-            answer
-        }
+        "TransactWriteItems" => transact_write_items(world, body),
         other => Answer::error(400, "UnknownOperationException", other),
     }
 }
@@ -61,41 +64,76 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     body: &[u8],
     act: impl FnOnce(Q) -> Result<A, DynoxideError>,
 ) -> Answer {
-    let request = serde_json::from_slice(body).expect("a request that the emulator knows");
-    match act(request) {
+    told(act(read(body)))
+}
+
+fn read<Q: DeserializeOwned>(body: &[u8]) -> Q {
+    serde_json::from_slice(body).expect("a request that the emulator knows")
+}
+
+fn told(result: Result<impl Serialize, DynoxideError>) -> Answer {
+    match result {
         Ok(answer) => Answer::ok(serde_json::to_string(&answer).expect("an answer")),
         Err(error) => Answer { status: error.status_code(), body: error.to_json() },
     }
 }
 
-/// Who takes an account, as the judge sees it.
-fn note_lease(world: &mut World, body: &[u8], status: u16) {
-    let Some(actor) = actor::current().filter(|_| status == 200) else { return };
-    let request: Value = serde_json::from_slice(body).unwrap_or_default();
-    let takes = request["UpdateExpression"]
-        .as_str()
+/// Changes an item, and notes who takes an account, as the judge sees it.
+fn update_item(world: &mut World, request: UpdateItemRequest) -> Answer {
+    let takes = request
+        .update_expression
+        .as_ref()
         .is_some_and(|text| text.contains("fence = if_not_exists"));
-    let account = request["Key"]["pk"]["S"].as_str().filter(|_| takes);
-    if let Some(account) = account {
-        actor.took(account);
-        world.shop.holders.insert(account.to_owned(), actor.id());
+    let account = match request.key.get("pk") {
+        Some(AttributeValue::S(account)) if takes => Some(account.clone()),
+        _ => None,
+    };
+    let result = world.db.update_item(request);
+    if let (Ok(_), Some(account), Some(actor)) = (&result, account, actor::current()) {
+        actor.took(&account);
+        world.shop.holders.insert(account, actor.id());
     }
+    told(result)
 }
 
-/// Who writes an order while somebody else holds its account.
-fn note_writer(world: &mut World, body: &[u8], status: u16) {
-    let Some(actor) = actor::current().filter(|_| status == 200) else { return };
-    let request: Value = serde_json::from_slice(body).unwrap_or_default();
-    let token = request["ClientRequestToken"].as_str().unwrap_or_default();
-    if !world.written.insert(token.to_owned()) {
-        // Asked for again by the SDK, and written before.
-        return;
+/// The transactions that were written: by their tokens, when and which.
+pub type Written = HashMap<String, (Instant, u64)>;
+
+/// A token counts for so long.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+const TOKEN: Duration = Duration::from_mins(10);
+
+/// Writes all or nothing, and notes who writes an order while somebody else holds its account. What the SDK asks for again
+/// is known by its token. The emulator would know it, too, but by the machine's clock, and by looking at every token there
+/// is.
+fn transact_write_items(world: &mut World, body: &[u8]) -> Answer {
+    let mut request: TransactWriteItemsRequest = read(body);
+    let token = request.client_request_token.take().expect("the SDK's token");
+    let (now, hash) =
+        (Instant::now(), BuildHasherDefault::<DefaultHasher>::default().hash_one(body));
+    if let Some((at, written)) = world.written.get(&token)
+        && now - *at < TOKEN
+    {
+        return if *written == hash {
+            Answer::ok("{}")
+        } else {
+            Answer::error(400, "IdempotentParameterMismatchException", "another transaction")
+        };
     }
+    let is_of_account = !only_leaves(&request);
+    let result = world.db.transact_write_items(request);
+    if result.is_ok() {
+        world.written.insert(token, (now, hash));
+        if is_of_account {
+            note_writer(world);
+        }
+    }
+    told(result)
+}
+
+fn note_writer(world: &mut World) {
+    let Some(actor) = actor::current() else { return };
     let Some(account) = actor.account() else { return };
-    if is_of_backlog(&request) {
-        // A job that is done leaves whoever holds its account by then.
-        return;
-    }
     if world.shop.holders.get(&account).is_some_and(|holder| *holder != actor.id()) {
         world
             .shop
@@ -104,13 +142,13 @@ fn note_writer(world: &mut World, body: &[u8], status: u16) {
     }
 }
 
-fn is_of_backlog(request: &Value) -> bool {
-    let writes = request["TransactItems"].as_array();
-    let mut keys = writes.into_iter().flatten().filter_map(Value::as_object).flatten();
-    keys.all(|(_, write)| {
-        let item = write.get("Key").or_else(|| write.get("Item"));
-        let pk = item.and_then(|item| item["pk"]["S"].as_str());
-        pk.is_some_and(|pk| pk.starts_with("BACKLOG#"))
+/// A job that is done leaves its backlog whoever holds the account by then.
+fn only_leaves(request: &TransactWriteItemsRequest) -> bool {
+    let of_backlog = |key: &HashMap<String, AttributeValue>| matches!(key.get("pk"), Some(AttributeValue::S(pk)) if pk.starts_with("BACKLOG#"));
+    request.transact_items.iter().all(|write| match (&write.delete, &write.update) {
+        (Some(delete), _) => of_backlog(&delete.key),
+        (None, Some(update)) => of_backlog(&update.key),
+        (None, None) => false,
     })
 }
 

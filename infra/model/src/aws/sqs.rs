@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use spelter::backlog::wait_after;
 use spelter_local::template::Template;
 use tokio::{
     sync::Notify,
@@ -22,17 +23,22 @@ use crate::faults::Fault;
 const DEDUPLICATION: Duration = Duration::from_mins(5);
 /// A FIFO queue looks for groups among so many messages only.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
-const WINDOW: usize = 120_000;
+pub const WINDOW: usize = 120_000;
 
-/// After this an order's message that was lost is sent again: it is due after two minutes, and the sweeper comes every
-/// minute, but may be struck itself.
-const SENT_AGAIN_WITHIN: Duration = Duration::from_secs(330);
+/// A job's message that was lost is sent again by the first sweep after it is due, unless that is struck itself. A sweep
+/// may have begun before.
+const SWEEPS_TO_SEND_AGAIN: usize = 3;
 
-/// All queues, by their names.
-#[derive(Default)]
-pub struct Queues(BTreeMap<String, Queue>);
+/// All queues.
+#[derive(Clone, Default)]
+pub struct Queues {
+    by_name: BTreeMap<String, Queue>,
+    /// When the sweeper did all that was due.
+    pub swept_at: Vec<Instant>,
+}
 
 /// One queue.
+#[derive(Clone)]
 pub struct Queue {
     is_fifo: bool,
     visibility: Duration,
@@ -43,7 +49,13 @@ pub struct Queue {
     messages: BTreeMap<u64, Message>,
     sent: HashMap<(String, String), (Instant, String)>,
     next: u64,
-    /// Messages that the queue forgot, and since when.
+    /// It looks for groups among so many messages.
+    pub window: usize,
+    /// The most messages it held at a time.
+    pub deepest: usize,
+    /// It forgets every message that is sent.
+    pub loses: bool,
+    /// Messages that the queue forgot, and when the next one of the same job is due.
     forgotten: HashMap<String, Instant>,
     /// Messages that were sent again too late.
     pub late: Vec<String>,
@@ -99,18 +111,26 @@ impl Queues {
                     messages: BTreeMap::new(),
                     sent: HashMap::new(),
                     next: 0,
+                    window: WINDOW,
+                    deepest: 0,
+                    loses: false,
                     forgotten: HashMap::new(),
                     late: Vec::new(),
                     changed: Arc::new(Notify::new()),
                 },
             );
         }
-        Ok(Self(queues))
+        Ok(Self { by_name: queues, swept_at: Vec::new() })
     }
 
     /// The queue of this name.
     pub fn named(&mut self, name: &str) -> &mut Queue {
-        self.0.get_mut(name).expect("a queue of the template")
+        self.by_name.get_mut(name).expect("a queue of the template")
+    }
+
+    /// Whether there are messages anywhere.
+    pub fn are_empty(&self) -> bool {
+        self.by_name.values().all(|queue| queue.messages.is_empty())
     }
 
     /// The messages there are anywhere.
@@ -119,21 +139,22 @@ impl Queues {
             let message = |one: &Message| format!("{} is in {name}", one.body);
             queue.messages.values().map(message).collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of).collect()
+        self.by_name.iter().flat_map(of).collect()
     }
 
     /// Messages of jobs that were sent again too late.
     pub fn late(&self) -> Vec<String> {
-        let jobs = self.0.iter().filter(|(name, _)| name.ends_with("jobs.fifo"));
+        let jobs = self.by_name.iter().filter(|(name, _)| name.ends_with("jobs.fifo"));
         jobs.flat_map(|(_, queue)| queue.late.clone()).collect()
     }
 
     /// Does `operation`.
     pub fn answer(&mut self, operation: &str, body: &[u8], fault: Option<Fault>) -> Answer {
         let request: Value = serde_json::from_slice(body).expect("JSON");
-        let queue = self.named(&name_of(request["QueueUrl"].as_str().unwrap_or_default()));
+        let name = name_of(request["QueueUrl"].as_str().unwrap_or_default());
+        let queue = self.by_name.get_mut(&name).expect("a queue of the template");
         match operation {
-            "SendMessage" => queue.send(&request, fault == Some(Fault::Forgotten)),
+            "SendMessage" => queue.send(&request, fault == Some(Fault::Forgotten), &self.swept_at),
             "ChangeMessageVisibility" => queue.change(&request),
             other => Answer::error(400, "UnsupportedOperation", other),
         }
@@ -153,7 +174,7 @@ impl Queues {
 }
 
 impl Queue {
-    fn send(&mut self, request: &Value, is_forgotten: bool) -> Answer {
+    fn send(&mut self, request: &Value, is_forgotten: bool, swept_at: &[Instant]) -> Answer {
         let text = |name: &str| request[name].as_str().map(str::to_owned);
         let now = Instant::now();
         let id = format!("message-{}", self.next);
@@ -162,21 +183,28 @@ impl Queue {
             let (Some(group), Some(dedup)) = (group.clone(), text("MessageDeduplicationId")) else {
                 return Answer::error(400, "MissingParameter", "a group and an id");
             };
-            self.sent.retain(|_, (at, _)| now - *at < DEDUPLICATION);
-            if let Some((_, id)) = self.sent.get(&(group.clone(), dedup.clone())) {
+            if let Some((at, id)) = self.sent.get(&(group.clone(), dedup.clone()))
+                && now - *at < DEDUPLICATION
+            {
                 return Answer::ok(json!({"MessageId": id}).to_string());
             }
             self.sent.insert((group, dedup), (now, id.clone()));
         }
         let delay = Duration::from_secs(request["DelaySeconds"].as_u64().unwrap_or_default());
         let body = text("MessageBody").unwrap_or_default();
+        if self.loses {
+            return Answer::ok(json!({"MessageId": id}).to_string());
+        }
         if is_forgotten {
-            self.forgotten.entry(body).or_insert(now);
+            let dedup = text("MessageDeduplicationId").unwrap_or_default();
+            let count = dedup.rsplit('-').next().and_then(|count| count.parse().ok());
+            self.forgotten.insert(body, now + wait_after(count.unwrap_or_default()));
         } else {
-            if let Some(since) = self.forgotten.remove(&body)
-                && now - since > SENT_AGAIN_WITHIN
-            {
-                self.late.push(format!("{body} was sent again after {:?}", now - since));
+            if let Some(due_at) = self.forgotten.remove(&body) {
+                let sweeps = swept_at.iter().rev().take_while(|at| **at > due_at).count();
+                if sweeps > SWEEPS_TO_SEND_AGAIN {
+                    self.late.push(format!("{body} was sent again after {sweeps} sweeps"));
+                }
             }
             self.insert(Message {
                 id: id.clone(),
@@ -193,6 +221,7 @@ impl Queue {
 
     fn insert(&mut self, message: Message) {
         self.messages.insert(self.next, message);
+        self.deepest = self.deepest.max(self.messages.len());
         self.next += 1;
         self.changed.notify_waiters();
     }
@@ -202,7 +231,7 @@ impl Queue {
         let (mut received, mut dead) = (Vec::new(), Vec::new());
         let mut busy = HashSet::new();
         let mut dead_places = Vec::new();
-        for (place, message) in self.messages.iter_mut().take(WINDOW) {
+        for (place, message) in self.messages.iter_mut().take(self.window) {
             if received.len() >= count {
                 break;
             }

@@ -1,0 +1,263 @@
+//! What happens seldom, each tried on purpose: messages that are lost again within the five minutes in which a queue
+//! drops duplicates, more days than a queue keeps messages, a message that nobody can read, and an account with more jobs
+//! than a queue looks through. Nothing may be lost, and other accounts must not notice.
+
+use std::{fmt, rc::Rc};
+
+use anyhow::{Context, Result};
+use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use spelter::backlog::CALLED_AT_ONCE;
+use tokio::time::{Duration, sleep};
+
+use crate::{
+    aws::sqs,
+    clients::{Buyer, Wanted, Whims, order},
+    faults::Faults,
+    platform::{self, Call, Deployment},
+    run::{self, Outcome, Setting},
+    world,
+};
+
+/// Such an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// The queue loses every message for a while, among them those that are sent in place of lost ones.
+    LostAgain,
+    /// Nobody works for longer than a queue keeps messages.
+    FifteenDays,
+    /// There is a message that nobody can read in front of the orders of an account.
+    Unreadable,
+    /// An account has more jobs than a queue looks through.
+    Crowded(Crowd),
+}
+
+/// One account with many jobs, and others beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many.
+    pub jobs: usize,
+    /// So many messages the queue looks through for others.
+    pub window: usize,
+    /// So many of an account's jobs have messages at the same time.
+    pub called_at_once: usize,
+}
+
+impl Crowd {
+    /// More than AWS's queues look through.
+    pub const WHOLE: Self =
+        Self { jobs: 130_000, window: sqs::WINDOW, called_at_once: CALLED_AT_ONCE };
+    /// A hundredth of that.
+    pub const SMALL: Self =
+        Self { jobs: 1_300, window: sqs::WINDOW / 100, called_at_once: CALLED_AT_ONCE };
+}
+
+/// What came of it.
+pub struct Found {
+    /// Whether the promise was kept.
+    pub outcome: Outcome,
+    /// Of a crowd: how long the others waited, without it and with it.
+    pub waits: Option<[Waits; 2]>,
+}
+
+impl Found {
+    /// Whether nothing went wrong and nobody had to wait for others.
+    pub fn is_good(&self) -> bool {
+        let is_fair = self.waits.as_ref().is_none_or(|[alone, beside]| {
+            beside.median() <= alone.median() * 5 / 4 && beside.late() <= alone.late() * 5 / 4
+        });
+        self.outcome.verdict.is_good() && is_fair
+    }
+}
+
+/// From acceptance to the end, of orders of several accounts.
+#[derive(Debug, Clone)]
+pub struct Waits {
+    sorted: Vec<Duration>,
+    /// The most messages that the jobs queue held.
+    pub deepest: usize,
+}
+
+impl Waits {
+    fn at(&self, hundredth: usize) -> Duration {
+        let place = self.sorted.len() * hundredth / 100;
+        self.sorted.get(place).or(self.sorted.last()).copied().unwrap_or_default()
+    }
+
+    /// Half of them waited for less.
+    pub fn median(&self) -> Duration {
+        self.at(50)
+    }
+
+    /// One in twenty waited for longer.
+    pub fn late(&self) -> Duration {
+        self.at(95)
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, median, late) = (self.sorted.len(), self.median(), self.late());
+        write!(f, "{count} orders: median {median:.1?}, 95 % within {late:.1?}; ")?;
+        write!(f, "at most {} messages in the queue", self.deepest)
+    }
+}
+
+/// What the template's queues of jobs are called.
+const JOBS: &str = "spelter-prod-jobs.fifo";
+const DEAD: &str = "spelter-prod-jobs-dead.fifo";
+/// As long as a few orders take to end.
+const HOURS: Duration = Duration::from_hours(12);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Tries `edge`.
+pub fn tried(deployment: &Rc<Deployment>, edge: Edge) -> Result<Found> {
+    let plain = |outcome| Found { outcome, waits: None };
+    Ok(match edge {
+        Edge::LostAgain => plain(run::in_a_world(deployment, SETTING, lost_again(deployment))?),
+        Edge::FifteenDays => plain(run::in_a_world(deployment, SETTING, fifteen_days(deployment))?),
+        Edge::Unreadable => plain(run::in_a_world(deployment, SETTING, unreadable(deployment))?),
+        Edge::Crowded(crowd) => {
+            let setting = || Setting { called_at_once: crowd.called_at_once, ..SETTING };
+            let nobody = Crowd { jobs: 0, ..crowd };
+            let (_, alone) = run::in_a_world(deployment, setting(), crowded(deployment, nobody))?;
+            let (outcome, beside) =
+                run::in_a_world(deployment, setting(), crowded(deployment, crowd))?;
+            Found { outcome, waits: Some([alone, beside]) }
+        }
+    })
+}
+
+/// Without any other fault.
+const SETTING: Setting = Setting {
+    seed: 1,
+    faults: Faults::At(Vec::new()),
+    is_told: false,
+    called_at_once: CALLED_AT_ONCE,
+};
+
+/// Three orders each of three buyers.
+async fn nine_orders() -> Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for number in 0..3 {
+        let buyer = Buyer::open(number, false).await?;
+        for again in 0..3 {
+            wanted.extend(order(number + 3 * again, &buyer, Whims::None).await);
+        }
+    }
+    Ok(wanted)
+}
+
+/// The first messages are lost, and a client that is patient gets what it wants all the same.
+async fn lost_again(deployment: &Deployment) -> Result<Outcome> {
+    world::with(|world| world.queues.named(JOBS).loses = true);
+    let wanted = nine_orders().await?;
+    // Past the sweeper's first try, and before the queue takes a message of the same id again.
+    sleep(Duration::from_secs(200)).await;
+    world::with(|world| world.queues.named(JOBS).loses = false);
+    run::conclude(deployment, &wanted, HOURS).await
+}
+
+async fn fifteen_days(deployment: &Deployment) -> Result<Outcome> {
+    world::with(|world| world.is_idle = true);
+    let wanted = nine_orders().await?;
+    sleep(DAY * 15).await;
+    world::with(|world| world.is_idle = false);
+    run::conclude(deployment, &wanted, DAY * 15 + HOURS).await
+}
+
+async fn unreadable(deployment: &Deployment) -> Result<Outcome> {
+    let orders = deployment.table("OrdersTable")?;
+    let buyer = Buyer::open(0, false).await?;
+    let mut wanted = order(0, &buyer, Whims::None).await;
+    let account = run::accounts_in(&orders)?.pop().context("the account of the first order")?;
+    let message = json!({
+        "QueueUrl": format!("http://sqs/1/{JOBS}"),
+        "MessageBody": UNREADABLE,
+        "MessageGroupId": account,
+        "MessageDeduplicationId": "unreadable",
+    });
+    world::with(|world| world.queues.answer("SendMessage", message.to_string().as_bytes(), None));
+    wanted.extend(nine_orders_but_the_first(&buyer).await?);
+    let mut outcome = run::conclude(deployment, &wanted, HOURS).await?;
+    // It stays where the alarm sees it.
+    let is_it = |left: &String| left.contains(UNREADABLE) && left.contains(DEAD);
+    let left = &mut outcome.verdict.orphans;
+    let before = left.len();
+    left.retain(|left| !is_it(left));
+    if left.len() + 1 != before {
+        left.push("the message that nobody can read is gone".to_owned());
+    }
+    Ok(outcome)
+}
+
+const UNREADABLE: &str = "{\"type\": \"no job\"}";
+
+async fn nine_orders_but_the_first(buyer: &Buyer) -> Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for number in [3, 6] {
+        wanted.extend(order(number, buyer, Whims::None).await);
+    }
+    for number in 1..3 {
+        let buyer = Buyer::open(number, false).await?;
+        for again in 0..3 {
+            wanted.extend(order(number + 3 * again, &buyer, Whims::None).await);
+        }
+    }
+    Ok(wanted)
+}
+
+/// Buyers beside the crowd, and how often each orders.
+const OTHERS: usize = 10;
+const ROUNDS: usize = 10;
+
+async fn crowded(deployment: &Deployment, crowd: Crowd) -> Result<(Outcome, Waits)> {
+    world::with(|world| world.queues.named(JOBS).window = crowd.window);
+    let one = Buyer::open(0, false).await?;
+    let mut others = Vec::new();
+    for number in 1..=OTHERS {
+        others.push(Buyer::open(number, false).await?);
+    }
+    let many = (0..crowd.jobs).map(|number| order(number, &one, Whims::None));
+    let mut wanted: Vec<_> =
+        stream::iter(many).buffer_unordered(50).collect::<Vec<_>>().await.concat();
+    let mut waits = Vec::new();
+    for round in 0..ROUNDS {
+        let first = crowd.jobs + round * OTHERS;
+        let ordered = others.iter().enumerate().map(|(place, buyer)| waited(first + place, buyer));
+        for (order, wait) in futures::future::try_join_all(ordered).await? {
+            wanted.push(order);
+            waits.push(wait);
+        }
+    }
+    waits.sort();
+    // An order takes some seconds.
+    let patience = HOURS + Duration::from_secs(20) * u32::try_from(crowd.jobs)?;
+    let outcome = run::conclude_and(deployment, &wanted, patience, |world| Waits {
+        sorted: waits,
+        deepest: world.queues.named(JOBS).deepest,
+    });
+    outcome.await
+}
+
+/// Orders, and waits until that has ended: how long it took.
+async fn waited(number: usize, buyer: &Buyer) -> Result<(Wanted, Duration)> {
+    let wanted = order(number, buyer, Whims::None).await.pop().context("an order")?;
+    let id = wanted.accepted.first().context("an order that was accepted")?;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let answer = platform::look(&buyer.owner, Call::Get(id)).await;
+        let (_, body) = answer.context("an answer")?;
+        if body["code"] != "request_processing" {
+            let time = |name: &str| time(&body, name);
+            let took = time("_finalized_at")?.duration_since(time("_created_at")?);
+            return Ok((wanted, took.try_into()?));
+        }
+    }
+}
+
+fn time(body: &Value, name: &str) -> Result<Timestamp> {
+    let text = body[name].as_str().with_context(|| format!("no {name} in {body}"))?;
+    Ok(text.parse()?)
+}
