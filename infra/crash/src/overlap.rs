@@ -1,0 +1,160 @@
+//! Whether two workers were at one account at the same time, judged from the shop's journal.
+//!
+//! All requests of a session are one worker's visit, or those of one that went on where another waited for a mailed code.
+//! So between the first request of a visit and its last, there must be none of another.
+//!
+//! What the journal cannot show is when a worker stopped: the shop finishes what a dead one asked for. A worker can prove
+//! that it holds the account when it sends a request, not when the shop is done with it. So these are no overlaps:
+//!
+//! - a request that was under way when another visit began, if its worker was struck meanwhile, or if the shop itself
+//!   was, which then never wrote down an end;
+//! - one request of a worker that was frozen between looking at the clock and writing to the socket, sent as it thawed.
+//!   On AWS such a worker is ended, and no program can help it. They are counted, and what a press of the button among
+//!   them buys shows in the ledger like any other.
+
+use serde::Deserialize;
+
+/// A request, as the shop's journal has it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Entry {
+    /// The visit it belongs to.
+    pub(crate) session: String,
+    /// What was asked for.
+    pub(crate) kind: String,
+    /// When it came.
+    pub(crate) started_at_ms: i64,
+    /// When the shop was done with it; none if it died meanwhile.
+    pub(crate) ended_at_ms: Option<i64>,
+}
+
+/// Something that was done to a worker of an account, or to the shop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blow {
+    /// When.
+    pub(crate) at_ms: i64,
+    /// When the worker went on, if it was frozen.
+    pub(crate) thawed_at_ms: Option<i64>,
+}
+
+/// What was found at one account.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overlaps {
+    /// Requests of one visit within another.
+    pub(crate) found: Vec<String>,
+    /// Requests that thawed workers had been about to send.
+    pub(crate) late: u64,
+}
+
+/// How long after it thaws a worker may send what it had been about to send. It does so at once; the machine is busy.
+const THAW_MS: i64 = 2_000;
+
+/// All requests of one session.
+struct Visit<'a> {
+    began_at_ms: i64,
+    entries: Vec<&'a Entry>,
+}
+
+/// Judges the journal of one account.
+pub(crate) fn overlaps(email: &str, journal: &[Entry], blows: &[Blow]) -> Overlaps {
+    let visits = visits(journal);
+    let mut overlaps = Overlaps::default();
+    let mut thawed: Vec<_> = blows.iter().filter_map(|blow| blow.thawed_at_ms).collect();
+    for (place, visit) in visits.iter().enumerate() {
+        // Whoever came later has begun when the next one did.
+        let Some(next) = visits.get(place + 1) else { break };
+        for entry in &visit.entries {
+            let Entry { kind, started_at_ms, ended_at_ms, session } = entry;
+            let is_over = ended_at_ms.is_some_and(|ended| ended <= next.began_at_ms);
+            if is_over {
+                continue;
+            }
+            let is_explained = if *started_at_ms > next.began_at_ms {
+                let is_thaw = |thaw: &i64| (*thaw..=*thaw + THAW_MS).contains(started_at_ms);
+                let found = thawed.iter().position(is_thaw).map(|at| thawed.remove(at));
+                overlaps.late += u64::from(found.is_some());
+                found.is_some()
+            } else {
+                let until = ended_at_ms.unwrap_or(next.began_at_ms);
+                blows.iter().any(|blow| (*started_at_ms..=until).contains(&blow.at_ms))
+            };
+            if !is_explained {
+                overlaps.found.push(format!(
+                    "{email}: {kind} of {session} from {started_at_ms} to {ended_at_ms:?}, and another visit began at {}",
+                    next.began_at_ms
+                ));
+            }
+        }
+    }
+    overlaps
+}
+
+/// The visits of a journal, by their beginning.
+fn visits(journal: &[Entry]) -> Vec<Visit<'_>> {
+    let mut visits = std::collections::BTreeMap::<&str, Vec<&Entry>>::new();
+    for entry in journal {
+        visits.entry(&entry.session).or_default().push(entry);
+    }
+    let mut visits: Vec<_> = visits
+        .into_values()
+        .filter_map(|entries| {
+            let began_at_ms = entries.iter().map(|entry| entry.started_at_ms).min()?;
+            Some(Visit { began_at_ms, entries })
+        })
+        .collect();
+    visits.sort_by_key(|visit| visit.began_at_ms);
+    visits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(session: &str, started_at_ms: i64, ended_at_ms: Option<i64>) -> Entry {
+        let (session, kind) = (session.to_owned(), "cart".to_owned());
+        Entry { session, kind, started_at_ms, ended_at_ms }
+    }
+
+    fn blow(at_ms: i64, thawed_at_ms: Option<i64>) -> Blow {
+        Blow { at_ms, thawed_at_ms }
+    }
+
+    fn count(journal: &[Entry], blows: &[Blow]) -> (usize, u64) {
+        let Overlaps { found, late } = overlaps("a@example.com", journal, blows);
+        (found.len(), late)
+    }
+
+    #[test]
+    fn visits_one_after_another_do_not_overlap() {
+        let journal = [entry("a", 0, Some(10)), entry("a", 20, Some(30)), entry("b", 30, Some(40))];
+        assert_eq!(count(&journal, &[]), (0, 0));
+    }
+
+    #[test]
+    fn a_request_after_another_visit_began_is_an_overlap() {
+        let journal = [entry("a", 0, Some(10)), entry("b", 20, Some(30)), entry("a", 25, Some(35))];
+        assert_eq!(count(&journal, &[]), (1, 0));
+        // That its worker was killed before does not explain how it could ask.
+        assert_eq!(count(&journal, &[blow(5, None)]), (1, 0));
+    }
+
+    #[test]
+    fn a_request_under_way_when_another_visit_began_is_one_if_its_worker_lived() {
+        for ended in [Some(50), None] {
+            let journal = [entry("a", 0, ended), entry("b", 20, Some(30))];
+            assert_eq!(count(&journal, &[]), (1, 0));
+            assert_eq!(count(&journal, &[blow(10, None)]), (0, 0));
+            assert_eq!(count(&journal, &[blow(60, None)]), (1, 0));
+        }
+    }
+
+    #[test]
+    fn a_worker_that_thaws_may_send_the_one_request_it_was_about_to_send() {
+        let thaw = [blow(5, Some(100))];
+        let mut journal =
+            vec![entry("a", 0, Some(10)), entry("b", 50, Some(300)), entry("a", 110, Some(120))];
+        assert_eq!(count(&journal, &thaw), (0, 1));
+        journal.push(entry("a", 130, Some(140)));
+        assert_eq!(count(&journal, &thaw), (1, 1));
+        assert_eq!(count(&journal, &[blow(5, Some(60))]), (1, 1));
+    }
+}
