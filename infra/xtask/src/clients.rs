@@ -1,7 +1,7 @@
 //! Clients of the API. The keys are made by `spelter-admin`, against the local stack or, with
 //! `--table`, against a deployed one with the user's own AWS credentials.
 
-use crate::{local, operator, shell, stack::write_whole};
+use crate::{local, machine, operator, shell, stack::write_whole};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -47,7 +47,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             program.args(["client", "create", "--table", table]);
             program
         }
-        None => local_admin(local::place().read_description()?.as_object())?,
+        None => local_admin(&machine::binaries(), local::place().read_description()?.as_object())?,
     };
     program.args(["--name", &create.name, "--mode", if create.live { "live" } else { "test" }]);
     if create.operator {
@@ -58,7 +58,11 @@ pub(crate) fn run(command: &Command) -> Result<()> {
 }
 
 /// Makes the two clients of a new state directory, or reads the keys of an old one's.
-pub(crate) fn seed(state: &Path, description: &Map<String, Value>) -> Result<Tokens> {
+pub(crate) fn seed(
+    binaries: &Path,
+    state: &Path,
+    description: &Map<String, Value>,
+) -> Result<Tokens> {
     let file = state.join("clients.json");
     let known = fs::read_to_string(&file).ok();
     let known: Option<Value> = known.and_then(|text| serde_json::from_str(&text).ok());
@@ -68,28 +72,28 @@ pub(crate) fn seed(state: &Path, description: &Map<String, Value>) -> Result<Tok
     if let (Some(first), Some(second)) = (key("first"), key("second")) {
         return Ok(Tokens { first, second });
     }
-    let first = create_local(description, "Local client")?;
-    let second = create_local(description, "Second local client")?;
+    let first = create_local(binaries, description, "Local client")?;
+    let second = create_local(binaries, description, "Second local client")?;
     write_whole(&file, &json!({ "first": first, "second": second }).to_string())?;
     Ok(Tokens { first, second })
 }
 
-fn create_local(description: &Map<String, Value>, name: &str) -> Result<String> {
-    let mut program = local_admin(Some(description))?;
+fn create_local(binaries: &Path, description: &Map<String, Value>, name: &str) -> Result<String> {
+    let mut program = local_admin(binaries, Some(description))?;
     let printed = shell::output(program.args(["--name", name, "--mode", "test", "--json"]))?;
     let printed: Value = serde_json::from_str(&printed).context("spelter-admin printed no JSON")?;
     let key = printed.get("key").and_then(Value::as_str).context("spelter-admin printed no key")?;
     Ok(key.to_owned())
 }
 
-fn local_admin(description: Option<&Map<String, Value>>) -> Result<Program> {
+fn local_admin(binaries: &Path, description: Option<&Map<String, Value>>) -> Result<Program> {
     let field = |name: &str| {
         description
             .and_then(|description| description.get(name))
             .and_then(Value::as_str)
             .with_context(|| format!("the local stack has no {name}"))
     };
-    let mut program = operator::local_admin(field("dynamodb_url")?);
+    let mut program = operator::local_admin(binaries, field("dynamodb_url")?);
     program.args(["client", "create", "--table", field("clients_table")?]);
     Ok(program)
 }

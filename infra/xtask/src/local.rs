@@ -1,7 +1,7 @@
 //! `up` and `down`: the stack on this machine.
 
 use crate::{
-    machine,
+    machine::{self, Profile},
     python::{self, Tools},
     shell::{self, phase},
     stack::{Guard, Options, Place},
@@ -16,7 +16,6 @@ use signal_hook::{
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -119,7 +118,12 @@ pub(crate) fn down() -> Result<()> {
 /// Builds the functions and what runs them. Always the same choice of packages: another one would
 /// have other features of their dependencies, and cargo would build those again.
 pub(crate) fn build() -> Result<()> {
-    cargo_build(&["--bins"])
+    build_as(Profile::Dev)
+}
+
+/// The same, built as `profile` says.
+pub(crate) fn build_as(profile: Profile) -> Result<()> {
+    cargo_build(&["--bins", "--profile", profile.name()])
 }
 
 /// Builds one program with the features that it has in [`build`].
@@ -128,7 +132,7 @@ pub(crate) fn build_program(name: &str) -> Result<()> {
 }
 
 fn cargo_build(which: &[&str]) -> Result<()> {
-    let mut cargo = Command::new(machine::cargo());
+    let mut cargo = machine::cargo();
     shell::run(cargo.current_dir(machine::root()).args(["build", "--workspace"]).args(which))
 }
 

@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The repository.
@@ -19,13 +20,53 @@ pub(crate) fn target() -> PathBuf {
 
 /// Where cargo puts binaries, which is elsewhere if the user says so.
 pub(crate) fn binaries() -> PathBuf {
-    let given = variable("CARGO_TARGET_DIR").map(|directory| root().join(directory));
-    given.unwrap_or_else(target).join("debug")
+    Profile::Dev.binaries()
 }
 
-/// The cargo that runs this.
-pub(crate) fn cargo() -> OsString {
-    variable("CARGO").unwrap_or_else(|| "cargo".into())
+/// How programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// As everything else is: built soon.
+    Dev,
+    /// For what runs so long that it is worth building anew.
+    Crash,
+}
+
+impl Profile {
+    /// Its name in `Cargo.toml`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Crash => "crash",
+        }
+    }
+
+    /// Where cargo puts its binaries.
+    pub(crate) fn binaries(self) -> PathBuf {
+        let given = variable("CARGO_TARGET_DIR").map(|directory| root().join(directory));
+        given.unwrap_or_else(target).join(match self {
+            Self::Dev => "debug",
+            Self::Crash => "crash",
+        })
+    }
+}
+
+/// The cargo that runs this, in the repository. What it says of this program in the environment is left out: some build
+/// scripts run again when that changes, so that a build from here and one by hand would undo each other.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(variable("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    let is_of_this_program = |name: &str| {
+        ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_this_program) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// A program on the PATH.

@@ -10,6 +10,7 @@ mod machine;
 mod model;
 mod operator;
 mod python;
+mod real;
 mod sam;
 mod shell;
 mod stack;

@@ -1,7 +1,7 @@
 //! The model test: the service's own code in one process, with faults at every call.
 
 use crate::{
-    machine,
+    machine::{self, Profile},
     shell::{self, phase},
 };
 use anyhow::Result;
@@ -21,20 +21,16 @@ pub(crate) const FEATURES: [&str; 4] = ["-p", "crash-model", "--features", "cras
 
 impl Size {
     /// How it is built: what runs for hours is worth building anew.
-    const fn profile(self) -> &'static str {
+    const fn profile(self) -> Profile {
         match self {
-            Self::Ci => "dev",
-            Self::Nightly => "crash",
+            Self::Ci => Profile::Dev,
+            Self::Nightly => Profile::Crash,
         }
     }
 
     /// Where that leaves the program.
     fn program(self) -> PathBuf {
-        let debug = machine::binaries();
-        match self {
-            Self::Ci => debug.join("crash-model"),
-            Self::Nightly => debug.with_file_name("crash").join("crash-model"),
-        }
+        self.profile().binaries().join("crash-model")
     }
 
     /// Its searches, each with the program's arguments.
@@ -43,6 +39,7 @@ impl Size {
             Self::Ci => &[
                 ("Every single fault, and some pairs", &["exhaustive", "--pairs=2000"]),
                 ("Faults from seeds", &["random", "--seeds=40", "--orders=30", "--one-in=60"]),
+                ("What happens seldom", &["edges", "--small"]),
             ],
             Self::Nightly => &[
                 ("Every single fault, and every pair", &["exhaustive", "--pairs=1"]),
@@ -50,6 +47,7 @@ impl Size {
                     "Faults from seeds",
                     &["random", "--seeds=1000", "--orders=1000", "--accounts=50", "--one-in=300"],
                 ),
+                ("What happens seldom", &["edges"]),
                 ("Guards that are taken away", &["teeth"]),
             ],
         }
@@ -59,9 +57,9 @@ impl Size {
 /// Does all searches of `size`.
 pub(crate) fn run(size: Size) -> Result<()> {
     phase("Build", || {
-        let mut build = Command::new(machine::cargo());
-        build.current_dir(machine::root()).arg("build").args(FEATURES);
-        shell::run(build.args(["--profile", size.profile()]))
+        let mut build = machine::cargo();
+        build.arg("build").args(FEATURES);
+        shell::run(build.args(["--profile", size.profile().name()]))
     })?;
     let mut result = Ok(());
     for (name, arguments) in size.searches() {

@@ -4,7 +4,7 @@ use crate::{local, machine, shell};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 /// What the tool is to do.
 #[derive(Args)]
@@ -29,7 +29,8 @@ pub(crate) fn run(operator: &Operator) -> Result<()> {
         let text = value.and_then(Value::as_str).map(str::to_owned);
         text.with_context(|| format!("the local stack has no {name}"))
     };
-    let mut program = local_admin(&text(description.get("dynamodb_url"), "dynamodb_url")?);
+    let url = text(description.get("dynamodb_url"), "dynamodb_url")?;
+    let mut program = local_admin(&machine::binaries(), &url);
     for (variable, table) in TABLES {
         let name = description.get("tables").and_then(|tables| tables.get(table));
         program.env(variable, text(name, table)?);
@@ -45,9 +46,9 @@ pub(crate) fn admin() -> Command {
     Command::new(machine::binaries().join(PROGRAM))
 }
 
-/// The tool, speaking to the local stack's `DynamoDB`.
-pub(crate) fn local_admin(dynamodb_url: &str) -> Command {
-    let mut program = admin();
+/// The tool as it was built into `binaries`, speaking to the local stack's `DynamoDB`.
+pub(crate) fn local_admin(binaries: &Path, dynamodb_url: &str) -> Command {
+    let mut program = Command::new(binaries.join(PROGRAM));
     program
         .env("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
         .env("AWS_REGION", "us-east-1")

@@ -1,6 +1,10 @@
 //! A running `spelter-local`, ours to start and to end.
 
-use crate::{clients, machine, python, shell};
+use crate::{
+    clients,
+    machine::{self, Profile},
+    python, shell,
+};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
@@ -30,6 +34,8 @@ const PROGRAM: &str = "spelter-local";
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     directory: PathBuf,
+    /// Where its programs are.
+    binaries: PathBuf,
 }
 
 /// How a stack is started.
@@ -46,7 +52,12 @@ pub(crate) struct Options {
 impl Place {
     /// A stack's place below `target/`.
     pub(crate) fn new(name: &str) -> Self {
-        Self { directory: machine::target().join(name) }
+        Self::built_as(name, Profile::Dev)
+    }
+
+    /// The place of a stack whose programs are built as `profile` says.
+    pub(crate) fn built_as(name: &str, profile: Profile) -> Self {
+        Self { directory: machine::target().join(name), binaries: profile.binaries() }
     }
 
     /// What lives as long as the stack's data.
@@ -107,7 +118,7 @@ impl Place {
 
     fn describe(&self, child: &mut Child, admin_token: &str) -> Result<Value> {
         let mut description = self.wait_for_endpoints(child)?;
-        let tokens = clients::seed(&self.state(), &description)?;
+        let tokens = clients::seed(&self.binaries, &self.state(), &description)?;
         for (name, value) in [
             ("client_token", json!(tokens.first)),
             ("second_client_token", json!(tokens.second)),
@@ -127,12 +138,12 @@ impl Place {
             .with_context(|| format!("cannot write {}", self.log().display()))?;
         remove_file(&self.endpoints())?;
         remove_file(&self.description())?;
-        let mut command = Command::new(machine::binaries().join(PROGRAM));
+        let mut command = Command::new(self.binaries.join(PROGRAM));
         command
             .arg("--template")
             .arg(machine::root().join("template.yaml"))
             .arg("--bin-dir")
-            .arg(machine::binaries())
+            .arg(&self.binaries)
             .arg("--state-dir")
             .arg(self.state())
             .arg("--python-venv")

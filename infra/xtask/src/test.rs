@@ -4,6 +4,7 @@ use crate::{
     local, machine,
     model::{self, Size},
     python::{self, Tools},
+    real,
     shell::{self, phase},
     stack::{Guard, Options, Place},
 };
@@ -86,17 +87,19 @@ pub(crate) fn run(test: &Test) -> ExitCode {
     report.phase("Black-box tests", |counts| black_box(test.filter.as_deref(), counts));
     if test.filter.is_none() {
         report.phase("Crash test, the model", |counts| {
-            count(cargo_command(&[&["test"], &model::FEATURES[..]].concat()), counts)?;
+            let unit = [&["test"], &model::FEATURES[..], &["--lib"]].concat();
+            count(cargo_command(&unit), counts)?;
             model::run(Size::Ci)
         });
+        report.phase("Crash test, real processes", |_| real::run(real::Size::SMOKE));
         report.phase("Template", |_| validate_template());
     }
     report.finish()
 }
 
 fn cargo_command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(machine::cargo());
-    command.current_dir(machine::root()).args(arguments);
+    let mut command = machine::cargo();
+    command.args(arguments);
     command
 }
 
@@ -154,6 +157,8 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     local::build()?;
     // Built before the stack starts: the compiler would take the machine from it.
     cargo(&["test", "--no-run", "--workspace", "--test", "*"])?;
+    let models = [&model::FEATURES[..], &["--test", "emulators"]].concat();
+    cargo(&[&["test", "--no-run"], &models[..]].concat())?;
     let place = Place::new("test");
     place.end()?;
     place.clear()?;
@@ -162,10 +167,10 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
         let (child, _) = place.start(&venv, &options)?;
         Ok(Guard::new(place.clone(), child))
     };
-    let mut test = |target: &str, filter: &[&str]| {
-        let mut command = cargo_command(&["test", "--workspace", "--test", target, "--"]);
+    let mut run = |which: &[&str], filter: &[&str]| {
+        let mut command = cargo_command(&["test"]);
         // As many at once on every machine: more would only wait for the stack, and look slow.
-        command.args(["--test-threads=4", "--show-output"]).args(filter);
+        command.args(which).args(["--", "--test-threads=4", "--show-output"]).args(filter);
         command.env("SPELTER_STACK", place.description());
         if let Some(path) = &path {
             command.env("PATH", path);
@@ -173,6 +178,11 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
         count(command, counts)
     };
     let guard = start()?;
+    let modelled = match filter {
+        None => run(&models, &[]),
+        Some(_) => Ok(()),
+    };
+    let mut test = |target: &str, filter: &[&str]| run(&["--workspace", "--test", target], filter);
     if let Some(filter) = filter {
         if runs_schemathesis {
             return test(SCHEMATHESIS, &[]);
@@ -193,7 +203,7 @@ fn black_box(filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let restarted = start();
     let after = test("restart", &["after"]);
     let leaks = test("leaks", &[]);
-    tests.and(described).and(before).and(restarted.map(drop)).and(after).and(leaks)
+    modelled.and(tests).and(described).and(before).and(restarted.map(drop)).and(after).and(leaks)
 }
 
 /// Ports that nobody has: so two stacks can run beside each other.
