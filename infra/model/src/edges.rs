@@ -48,9 +48,9 @@ impl Crowd {
     /// More than AWS's queues look through.
     pub const WHOLE: Self =
         Self { jobs: 130_000, window: sqs::WINDOW, called_at_once: CALLED_AT_ONCE };
-    /// A hundredth of that.
+    /// Three thousandths of that.
     pub const SMALL: Self =
-        Self { jobs: 1_300, window: sqs::WINDOW / 100, called_at_once: CALLED_AT_ONCE };
+        Self { jobs: 390, window: sqs::WINDOW / 1_000 * 3, called_at_once: CALLED_AT_ONCE };
 }
 
 /// What came of it.

@@ -41,7 +41,7 @@ enum Command {
     },
     /// What happens seldom, each tried on purpose.
     Edges {
-        /// The crowd of one account is a hundredth of what AWS's queues have room for.
+        /// The crowd of one account, and what the queue looks through, are three thousandths of the real ones.
         #[arg(long)]
         small: bool,
     },
