@@ -217,27 +217,26 @@ async fn settle(table: &str, patience: Duration) -> Result<(Vec<(Owner, String)>
     loop {
         // While something waits in a queue there is no need to read every order.
         idle(patience).await;
-        let orders = items(table, "ORDER#")?;
+        let items = scan(table)?;
+        let of = |prefix| with_prefix(&items, prefix);
         let is_open = |order: &&Value| {
             let status = order["status"]["S"].as_str().unwrap_or_default();
             !["placed", "failed", "probably_placed"].iter().any(|word| status.contains(word))
         };
         let open =
-            orders.iter().filter(is_open).map(|order| format!("{} is open", order["id"]["S"]));
-        let cancellations = items(table, "CANCELLATION#")?;
-        let cancellations = cancellations.iter().filter(|one| {
+            of("ORDER#").filter(is_open).map(|order| format!("{} is open", order["id"]["S"]));
+        let cancellations = of("CANCELLATION#").filter(|one| {
             let stage = one["stage"]["S"].as_str().unwrap_or_default();
             !["cancelled", "failed"].iter().any(|word| stage.contains(word))
         });
         let open = open.chain(cancellations.map(|one| format!("{} is open", one["id"]["S"])));
-        let lanes = items(table, "LANE#")?;
-        let lanes = lanes.iter().map(|lane| format!("{} waits", lane["sk"]["S"]));
-        let jobs = items(table, "JOB#")?.into_iter().chain(items(table, "HEAD")?);
+        let lanes = of("LANE#").map(|lane| format!("{} waits", lane["sk"]["S"]));
+        let jobs = of("JOB#").chain(of("HEAD"));
         let jobs = jobs.map(|job| format!("{} {} is left", job["pk"]["S"], job["sk"]["S"]));
         let messages = world::with(|world| world.queues.left());
         let left: Vec<_> = open.chain(lanes).chain(jobs).chain(messages).collect();
         if left.is_empty() || is_over(patience) {
-            return Ok((orders.iter().filter_map(named).collect(), left));
+            return Ok((of("ORDER#").filter_map(named).collect(), left));
         }
         sleep(Duration::from_secs(30)).await;
     }
@@ -245,8 +244,9 @@ async fn settle(table: &str, patience: Duration) -> Result<(Vec<(Owner, String)>
 
 /// The accounts that have jobs.
 pub fn accounts_in(table: &str) -> Result<Vec<String>> {
-    let jobs = items(table, "JOB#")?;
-    Ok(jobs.iter().filter_map(|job| job["account"]["S"].as_str().map(str::to_owned)).collect())
+    let items = scan(table)?;
+    let jobs = with_prefix(&items, "JOB#");
+    Ok(jobs.filter_map(|job| job["account"]["S"].as_str().map(str::to_owned)).collect())
 }
 
 /// Whose an order is, and its id.
@@ -256,17 +256,16 @@ fn named(order: &Value) -> Option<(Owner, String)> {
     Some((owner, order["id"]["S"].as_str()?.to_owned()))
 }
 
-/// The items of a table whose sort keys begin with `prefix`.
-fn items(table: &str, prefix: &str) -> Result<Vec<Value>> {
-    let request = json!({
-        "TableName": table,
-        "FilterExpression": "begins_with(sk, :prefix)",
-        "ExpressionAttributeValues": {":prefix": {"S": prefix}},
-    });
-    scan(request)
+/// Those of `items` whose sort keys begin with `prefix`.
+fn with_prefix<'a>(items: &'a [Value], prefix: &'a str) -> impl Iterator<Item = &'a Value> {
+    items.iter().filter(move |item| {
+        item["sk"]["S"].as_str().is_some_and(|sort_key| sort_key.starts_with(prefix))
+    })
 }
 
-fn scan(mut request: Value) -> Result<Vec<Value>> {
+/// Everything in a table.
+fn scan(table: &str) -> Result<Vec<Value>> {
+    let mut request = json!({"TableName": table});
     let mut items = Vec::new();
     loop {
         let page = serde_json::from_value(request.clone())?;
