@@ -336,6 +336,15 @@ pub struct Parcel {
     pub delivery_status: Option<String>,
 }
 
+/// A page of an account's history.
+#[derive(Debug, Clone)]
+pub struct HistoryPage {
+    /// The orders on it.
+    pub orders: Vec<PastOrder>,
+    /// What to ask for the page after it with; `None` on the last.
+    pub next: Option<String>,
+}
+
 /// How a cancellation was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -506,12 +515,14 @@ pub trait Connector: Send + Sync {
         patience: Duration,
     ) -> impl Future<Output = Result<Vec<PastOrder>, SubmitError>> + Send;
 
-    /// The account's orders since `since`, newest first.
+    /// A page of the account's orders since `since`, newest first: the first one, or the one after the page whose
+    /// [`next`](HistoryPage::next) is `from`. An order that is placed meanwhile moves none of the others to another page.
     fn history(
         &self,
         session: &Self::Session,
         since: Timestamp,
-    ) -> impl Future<Output = Result<Vec<PastOrder>, StepError>> + Send;
+        from: Option<&str>,
+    ) -> impl Future<Output = Result<HistoryPage, StepError>> + Send;
 
     /// Where an order of the account stands. Refuses with `invalid_request` if the account has no such order.
     fn order_state(

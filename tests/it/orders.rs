@@ -179,6 +179,29 @@ async fn a_shop_that_hangs_up_after_buying_is_believed_by_its_history() {
 }
 
 #[tokio::test]
+async fn a_history_of_several_pages_is_read_to_its_end() {
+    const PAGE: usize = 20;
+    let api = Api::first();
+    let account = ShopAccount::new().await;
+    let mut before = Vec::new();
+    for _ in 0..=PAGE {
+        before.push(api.order(&order(&account)).await);
+    }
+    for id in &before {
+        let placed = api.ended_within(id, Duration::from_secs(90)).await;
+        assert_eq!(placed["_type"], "order_response", "{placed}");
+    }
+    account.behave("submit_after_commit", json!({"drop": true, "times": 1})).await;
+    let last = api.ended(&api.order(&order(&account)).await).await;
+    assert_eq!(last["_type"], "order_response", "{last}");
+    assert_eq!(account.ledger().await.len(), before.len() + 1);
+    let histories =
+        account.journal().await.iter().filter(|entry| entry["kind"] == "history").count();
+    // Only the last order needs two pages: before it presses, and when it looks what it pressed.
+    assert!(histories >= before.len() + 4, "{histories}");
+}
+
+#[tokio::test]
 async fn one_purchase_does_not_count_for_two_equal_orders() {
     let api = Api::first();
     let account = ShopAccount::new().await;

@@ -159,7 +159,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Vec<Marker>, Stop> {
         let written_at = (self.now)();
-        let known = self.shop(turn)?.history(session, window_start(written_at)).await?;
+        let known = self.history(session, written_at, turn).await?;
         let known: Vec<_> = known.into_iter().map(|past| past.merchant_order_id).collect();
         let marker = |(part, review): (Part, Review)| Marker {
             attempt: attempt.number,
@@ -174,6 +174,25 @@ impl<C: Connector> AccountWorker<C> {
             bundle: attempt.bundle.clone(),
         };
         Ok(reviewed.into_iter().map(marker).collect())
+    }
+
+    /// What the account has bought around a marker of `written_at`: the same time before the press and after it.
+    pub(super) async fn history(
+        &self,
+        session: &C::Session,
+        written_at: Timestamp,
+        turn: &Turn,
+    ) -> Result<Vec<PastOrder>, Stop> {
+        let since = written_at.checked_sub(reconcile::HISTORY_WINDOW).unwrap_or(written_at);
+        let (mut orders, mut from) = (Vec::new(), None);
+        loop {
+            let page = self.shop(turn)?.history(session, since, from.as_deref()).await?;
+            orders.extend(page.orders);
+            from = page.next;
+            if from.is_none() {
+                return Ok(orders);
+            }
+        }
     }
 
     /// Writes the markers, then presses the button, once for all.
@@ -312,11 +331,6 @@ fn within_agreement(review: &Review, purchase: &Purchase) -> Result<(), Refusal>
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// From when on the history is read for an order whose marker is of `written_at`: the same before the press and after.
-pub(super) fn window_start(written_at: Timestamp) -> Timestamp {
-    written_at.checked_sub(reconcile::HISTORY_WINDOW).unwrap_or(written_at)
 }
 
 pub(super) fn placement(marker: &Marker, merchant_orders: Vec<PastOrder>) -> Placement {

@@ -19,7 +19,7 @@ use spelter::{
 
 use super::{
     account::{AccountWorker, FIRST_RETRY, Stop, Turn, purchase},
-    checkout::{Blame, Try, not_placed, placement, window_start},
+    checkout::{Blame, Try, not_placed, placement},
     sign_in::Entry,
 };
 
@@ -170,7 +170,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Verdict, Stop> {
         let read_at = (self.now)();
-        let history = self.shop(turn)?.history(session, window_start(marker.written_at)).await?;
+        let history = self.history(session, marker.written_at, turn).await?;
         let history = self.progress.orders.unclaimed(&order.account, history).await?;
         Ok(reconcile::judge(marker, &history, self.shop.history_lag(), read_at))
     }

@@ -17,11 +17,11 @@ use super::{
     journal::Visit,
     market::Market,
     orders::Order,
-    store::Range,
+    store::{Key, Range},
 };
 
-/// How many orders a page of the history has.
-const PAGE: usize = 100;
+/// How many purchases a page of the history has at the most.
+const PAGE: usize = 20;
 
 /// How something was paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,11 @@ impl Purchase {
     pub fn receipts(&self) -> impl Iterator<Item = Value> {
         self.orders.iter().map(|order| receipt(order, self.placed_at_ms))
     }
+
+    /// Where a page begins with it.
+    fn cursor(&self) -> String {
+        format!("{}.{}", self.placed_at_ms, self.purchase_id)
+    }
 }
 
 fn receipt(order: &Order, placed_at_ms: i64) -> Value {
@@ -71,20 +76,46 @@ fn receipt(order: &Order, placed_at_ms: i64) -> Value {
     })
 }
 
-/// `GET /orders?since=<ms>`, newest first.
+/// `GET /orders?since=<ms>&from=<cursor>`, newest first. `next` is the `from` of the next page; null on the last.
 pub async fn list(
     State(shop): State<Arc<Shop>>,
     Extension(visit): Extension<Visit>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Fault> {
-    let since_ms = answer::since(query.as_deref())?;
+    let query = query.as_deref();
+    let since_ms = answer::since(query)?;
+    let from = answer::parameter(query, "from").map(|text| cursor(&text)).transpose()?;
     let lag_ms = behaviour::at(&shop, Step::History, &visit.email, []).await?;
     let youngest_ms = (shop.now)().as_millisecond().saturating_sub_unsigned(lag_ms);
-    // One more than a page, to see whether there are more. Every purchase is at least one order.
-    let range = Range::purchases(&visit.email, since_ms).newest(PAGE + 1);
-    let purchases: Vec<Purchase> = shop.store.list(&range).await?;
-    let more = purchases.iter().map(|purchase| purchase.orders.len()).sum::<usize>() > PAGE;
+    let mut range = Range::purchases(&visit.email, since_ms);
+    if let Some((placed_at_ms, purchase_id)) = &from {
+        range = range.up_to(&Key::purchase(&visit.email, *placed_at_ms, purchase_id));
+    }
+    // One more than a page: the next one begins with it.
+    let mut purchases: Vec<Purchase> = shop.store.list(&range.newest(PAGE + 1)).await?;
+    let next = purchases.get(PAGE).map(Purchase::cursor);
+    purchases.truncate(PAGE);
     let shown = purchases.iter().filter(|purchase| purchase.placed_at_ms <= youngest_ms);
-    let shown = shown.flat_map(Purchase::receipts).take(PAGE);
-    Ok(Json(json!({ "orders": shown.collect::<Vec<_>>(), "more": more })))
+    let shown = shown.flat_map(Purchase::receipts);
+    Ok(Json(json!({ "orders": shown.collect::<Vec<_>>(), "next": next })))
+}
+
+/// When the purchase was placed and its id, as [`Purchase::cursor`] writes them.
+fn cursor(text: &str) -> Result<(i64, String), Fault> {
+    let parts = text.split_once('.').and_then(|(millis, id)| Some((millis.parse().ok()?, id)));
+    let (placed_at_ms, purchase_id) = parts.ok_or_else(|| Fault::field("from"))?;
+    Ok((placed_at_ms, purchase_id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_that_the_shop_did_not_write_is_a_bad_from() {
+        assert_eq!(cursor("17.a-b.c").unwrap(), (17, "a-b.c".to_owned()));
+        for text in ["", "17", "a.b", ".b"] {
+            assert!(matches!(cursor(text), Err(Fault::BadRequest { field }) if field == "from"));
+        }
+    }
 }

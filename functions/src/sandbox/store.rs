@@ -155,6 +155,13 @@ impl Range {
         Self { pk: format!("journal#{email}"), from, to, newest_first: false, limit: ALL }
     }
 
+    /// Of these, none after `last`.
+    #[must_use]
+    pub fn up_to(self, last: &Key) -> Self {
+        // The table refuses a range that ends before it begins.
+        Self { to: last.sk.clone().max(self.from.clone()), ..self }
+    }
+
     /// The same, newest first, and not more than `limit`.
     #[must_use]
     pub fn newest(self, limit: usize) -> Self {

@@ -1,7 +1,7 @@
 //! Thousands of orders while everything goes wrong, and what became of them.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, JoinSet},
-    time::{Instant, interval, sleep, sleep_until, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 
 use crate::{
@@ -34,10 +34,6 @@ use crate::{
 
 /// Orders of one account that have not ended: enough that it always has something to do.
 const AHEAD: usize = 5;
-/// An account has a hundred orders on one page of its history, and a worker reads that of ten minutes.
-const OF_TEN_MINUTES: usize = 90;
-/// A little more than what the history is read back.
-const TEN_MINUTES: Duration = Duration::from_secs(605);
 /// What an order costs at the most.
 const MAX_PRICE: u64 = 2_300;
 /// So long a client waits for a webhook before it asks.
@@ -154,16 +150,9 @@ impl Run {
         numbers: std::ops::Range<usize>,
     ) -> Result<Vec<JoinHandle<()>>> {
         let ahead = Arc::new(Semaphore::new(AHEAD));
-        let mut recent = VecDeque::new();
         let mut orders = JoinSet::new();
         for number in numbers {
             let permit = Arc::clone(&ahead).acquire_owned().await?;
-            if recent.len() >= OF_TEN_MINUTES
-                && let Some(first) = recent.pop_front()
-            {
-                sleep_until(first + TEN_MINUTES).await;
-            }
-            recent.push_back(Instant::now());
             orders.spawn(Arc::clone(&self).order(Arc::clone(&account), number, permit));
         }
         let mut waiting = Vec::new();

@@ -41,6 +41,9 @@ const PRESS: u64 = 3_000;
 /// The longest a purchase takes to show in the history, in milliseconds.
 const SHOWS: u64 = 2_000;
 
+/// So many purchases are on a page of the history: few, so that there are several pages.
+const PAGE: usize = 8;
+
 /// Of two questions within a minute nobody can tell which one a mail is about, and a worker notes when it asked before it
 /// asks: it may be frozen in between.
 const ABOUT_THE_SAME: Duration = Duration::from_secs(90);
@@ -476,21 +479,20 @@ impl Connector for Visitor {
         &self,
         session: &Session,
         since: Timestamp,
-    ) -> Result<Vec<PastOrder>, StepError> {
+        from: Option<&str>,
+    ) -> Result<HistoryPage, StepError> {
         let email = &session.email;
         step("history", email, |world| {
             let now = world::now();
             // The ledger is in the order of the presses, which takes a while to become a purchase.
             let longest = Duration::from_millis(PRESS);
             let recent = |one: &&Purchase| clock::after(one.at, longest) >= since;
-            let shown = world
-                .shop
-                .ledger
-                .iter()
-                .rev()
-                .take_while(recent)
-                .filter(|one| one.email == *email && one.at >= since && one.shows_at <= now);
-            Ok(shown.map(Purchase::past).collect())
+            let ledger = world.shop.ledger.iter().rev().take_while(recent);
+            let mut rest = ledger
+                .filter(|one| one.email == *email && one.at >= since && one.shows_at <= now)
+                .skip_while(|one| from.is_some_and(|from| one.id != from));
+            let orders = rest.by_ref().take(PAGE).map(Purchase::past).collect();
+            Ok(HistoryPage { orders, next: rest.next().map(|first| first.id.clone()) })
         })
         .await
     }

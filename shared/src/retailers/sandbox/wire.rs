@@ -537,7 +537,9 @@ pub(super) struct Receipt {
 #[derive(Deserialize)]
 pub(super) struct Orders {
     pub(super) orders: Vec<Order>,
-    pub(super) more: bool,
+    /// Must be said: what is not on this page may be the very order that is looked for.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) next: Option<String>,
 }
 
 #[derive(Deserialize)]
