@@ -40,7 +40,7 @@ pub struct AfterSale<S: Stage> {
     pub request: Value,
     /// Where it stands.
     pub stage: S,
-    /// How many jobs were made of it.
+    /// How often it was seen to that it has a job; each time it is waited for twice as long.
     pub dispatches: u32,
     /// Where the last job that was made of it stands in the account's backlog, or stood.
     pub place: Option<Place>,

@@ -1,6 +1,6 @@
 //! The only place that names AWS types: clients, stores, queues and the vault.
 //!
-//! Each store is a concrete struct over one table. Nothing here decides anything.
+//! Each store is a concrete struct over one table. What there is to decide is decided elsewhere, by pure functions.
 
 pub mod accounts;
 pub mod aftersales;
@@ -106,13 +106,15 @@ impl From<AwsError> for ApiError {
     }
 }
 
-/// How long a meeting with another transaction is waited for: two seconds in all, well below a function's time.
+/// How long a meeting with another transaction is waited for: two seconds in all, so that even who meets some twice stays
+/// well below a function's time.
 fn meeting_retries() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_jitter()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_millis(400))
         .with_max_times(8)
+        .with_total_delay(Some(Duration::from_secs(2)))
 }
 
 /// DynamoDB takes at most 100 keys at once.

@@ -65,7 +65,7 @@ pub struct Order {
     pub status: Status,
     /// How it came there.
     pub updates: Vec<StatusUpdate>,
-    /// How many jobs were made of it.
+    /// How often it was seen to that it has a job; each time it is waited for twice as long.
     pub dispatches: u32,
     /// Where the last job that was made of it stands in the account's backlog, or stood.
     pub place: Option<Place>,
@@ -449,8 +449,8 @@ impl Order {
     }
 }
 
-/// After this without a further change another message is sent: the one that caused the last change would long be
-/// back by itself.
+/// After this without a further change it is seen to that there is a job: the message of the one that caused the last
+/// change would long be back by itself.
 const UNATTENDED_AFTER: Duration = Duration::from_mins(10);
 /// Retailers take goods back for a month or two.
 const KEPT_AFTER_PLACEMENT: Duration = Duration::from_hours(90 * 24);

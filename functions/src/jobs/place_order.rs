@@ -136,6 +136,8 @@ impl<C: Connector> AccountWorker<C> {
             Ok(session) => self.find_out(order, marker, &session, turn).await,
             Err(Stop::Later(wait)) => Ok(Outcome::Later(wait)),
             Err(Stop::Parked) => Ok(Outcome::Parked),
+            // It says nothing of the retailer.
+            Err(Stop::Lost) => Ok(Outcome::Later(FIRST_RETRY)),
             Err(stop) => self.look_again(order, marker, turn, stop.into_error()).await,
         }
     }
@@ -158,6 +160,8 @@ impl<C: Connector> AccountWorker<C> {
                 let refusal = order.probably_placed(marker, &found);
                 self.end(order, Event::GiveUp(refusal), turn).await
             }
+            // It says nothing of the retailer.
+            Err(Stop::Lost) => Ok(Outcome::Later(FIRST_RETRY)),
             Err(stop) => self.look_again(order, marker, turn, stop.into_error()).await,
         }
     }

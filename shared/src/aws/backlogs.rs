@@ -360,18 +360,42 @@ impl Backlogs {
             .expression_attribute_values(":backlog", text(keys::backlog_pk(account)))
             .consistent_read(true)
             .limit(limit);
-        let found = query.send().await.map_err(AwsError::call("dynamodb:Query"))?;
         let mut front = Front { jobs: None, called: Vec::new() };
-        for item in found.items.unwrap_or_default() {
-            if keys::is_backlog_head(&item) {
-                let head: StoredHead =
-                    serde_dynamo::from_item(item).map_err(AwsError::corrupt("a backlog"))?;
-                front.jobs = Some(head.jobs);
-            } else {
-                front.called.push(read_job(item)?);
+        let mut next = None;
+        while front.called.len() < self.called_at_once {
+            let page = query.clone().set_exclusive_start_key(next).send().await;
+            let page = page.map_err(AwsError::call("dynamodb:Query"))?;
+            for item in page.items.unwrap_or_default() {
+                front.add(item, account)?;
+            }
+            next = page.last_evaluated_key;
+            if next.is_none() {
+                break;
             }
         }
+        front.called.truncate(self.called_at_once);
         Ok(front)
+    }
+}
+
+impl Front {
+    fn add(&mut self, item: Item, account: &AccountRef) -> Result<(), AwsError> {
+        if keys::is_backlog_head(&item) {
+            let head: StoredHead =
+                serde_dynamo::from_item(item).map_err(AwsError::corrupt("a backlog"))?;
+            self.jobs = Some(head.jobs);
+            return Ok(());
+        }
+        match read_job(item) {
+            Ok(job) => self.called.push(job),
+            // The others must not wait for what this version does not know.
+            Err(error) => tracing::error!(
+                account.id = account.as_str(),
+                error = chain(&error),
+                "a job of {account} cannot be read"
+            ),
+        }
+        Ok(())
     }
 }
 
@@ -618,6 +642,24 @@ mod tests {
         assert_eq!(due_at().await, None);
         backlogs.watch(&account(), at(140)).await.unwrap();
         assert_eq!(due_at().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_cannot_be_read_stops_no_other() {
+        let (backlogs, taken) = backlogs().await;
+        for number in 1..=3 {
+            let mut unknown = keys::backlog_job(&account(), &ticket(number).place);
+            unknown.insert("job".to_owned(), text(r#"{"type": "of_tomorrow"}"#));
+            let put = backlogs.db.put_item().table_name(TABLE).set_item(Some(unknown));
+            put.send().await.unwrap();
+        }
+        for number in 4..=6 {
+            add(&backlogs, number).await;
+        }
+        backlogs.watch(&account(), at(10)).await.unwrap();
+        assert_eq!(taken.new_ones(), [(4, 1), (5, 1)]);
+        backlogs.leave(&ticket(4), at(11)).await;
+        assert_eq!(taken.new_ones(), [(6, 1)]);
     }
 
     #[tokio::test]

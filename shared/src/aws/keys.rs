@@ -67,17 +67,18 @@ const DUE_SHARDS: u32 = 4;
 /// What is found apart from each other in the index: a receiver that hangs must not hide an order from the sweeper.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum DueKind {
+    Backlog,
     Order,
     Bundle,
     Cancellation,
     Return,
-    Backlog,
     Lane,
 }
 
 impl DueKind {
+    /// As the sweeper comes to them: behind whatever else is due there may be a job that has lost its message.
     const ALL: [Self; 6] =
-        [Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Backlog, Self::Lane];
+        [Self::Backlog, Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Lane];
 
     const fn as_str(self) -> &'static str {
         match self {

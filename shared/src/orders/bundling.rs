@@ -47,7 +47,7 @@ pub struct Bundle {
     pub launched_at: Option<Timestamp>,
     /// How often it was tried to be bought.
     pub attempts: u32,
-    /// How many jobs were made of it.
+    /// How often it was seen to that it has a job; each time it is waited for twice as long.
     pub dispatches: u32,
     /// Where the last job that was made of it stands in the account's backlog, or stood.
     pub place: Option<Place>,
