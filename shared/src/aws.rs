@@ -35,13 +35,17 @@ use std::{collections::HashMap, fmt::Display, time::Duration};
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     Client,
+    error::SdkError,
+    operation::update_item::{
+        UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder,
+    },
     types::{AttributeValue, KeysAndAttributes},
 };
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use backon::ExponentialBuilder;
+use backon::{ExponentialBuilder, Retryable};
 
 use self::calls::Counted;
 use crate::error::{ApiError, BoxError};
@@ -115,6 +119,12 @@ fn meeting_retries() -> ExponentialBuilder {
         .with_max_delay(Duration::from_millis(400))
         .with_max_times(8)
         .with_total_delay(Some(Duration::from_secs(2)))
+}
+
+/// Changes an item. A transaction that has it at this moment is waited for.
+async fn update_item(update: UpdateItemFluentBuilder) -> Result<UpdateItemOutput, UpdateItemError> {
+    let send = || async { update.clone().send().await.map_err(SdkError::into_service_error) };
+    send.retry(meeting_retries()).when(UpdateItemError::is_transaction_conflict_exception).await
 }
 
 /// DynamoDB takes at most 100 keys at once.

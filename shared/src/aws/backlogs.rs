@@ -7,11 +7,8 @@
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
-    operation::update_item::UpdateItemError,
     types::{Delete, Put, Update},
 };
-use backon::Retryable;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +16,11 @@ use super::{
     AwsError, Item,
     idempotency::Created,
     keys::{self, DueKind},
-    meeting_retries, number,
+    number,
     queue::{JobMessage, Jobs, Ticket},
     text,
     transaction::{self, NotWritten, Write},
+    update_item,
 };
 use crate::{
     accounts::AccountRef,
@@ -340,9 +338,7 @@ impl Backlogs {
             .expression_attribute_values(":count", number(known.next(now).count))
             .expression_attribute_values(":known", number(known.count))
             .expression_attribute_values(":now", number(now.as_millisecond()));
-        let send = || async { update.clone().send().await.map_err(SdkError::into_service_error) };
-        let meets = UpdateItemError::is_transaction_conflict_exception;
-        match send.retry(meeting_retries()).when(meets).await {
+        match update_item(update).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
             Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),

@@ -9,17 +9,13 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
-    operation::update_item::{
-        UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder,
-    },
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     types::{AttributeValue, ConditionCheck, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
-use backon::Retryable;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{AwsError, Item, batch_get, key, meeting_retries, number, text, transaction::Write};
+use super::{AwsError, Item, batch_get, key, number, text, transaction::Write, update_item};
 use crate::{
     accounts::{AccountRef, Owner},
     clock,
@@ -151,7 +147,7 @@ impl Leases {
             .expression_attribute_values(":until", number(until.as_millisecond()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match send(update).await {
+        match update_item(update).await {
             Ok(output) => {
                 Ok(Acquired::Held(Box::new(lease(output.attributes.unwrap_or_default())?)))
             }
@@ -198,7 +194,7 @@ impl Leases {
             .expression_attribute_values(":step", number(step))
             .expression_attribute_values(":fresh", number(fresh_at.as_millisecond()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match send(update).await {
+        match update_item(update).await {
             Ok(_) => Ok(TotpClaim::Ours),
             Err(UpdateItemError::ConditionalCheckFailedException(stands)) => {
                 let stands = stands.item.map(read).transpose()?;
@@ -291,7 +287,7 @@ impl Leases {
             .expression_attribute_values(":sent", number(code.sent_at.as_millisecond()))
             .expression_attribute_values(":expired", number(expired.as_millisecond()))
             .return_values(ReturnValue::AllNew);
-        match send(update).await {
+        match update_item(update).await {
             Ok(output) => {
                 let stored = read(output.attributes.unwrap_or_default())?;
                 Ok(stored.challenge.filter(|challenge| challenge.owner == *owner))
@@ -313,7 +309,7 @@ impl Leases {
             .expression_attribute_names("#job", "job")
             .expression_attribute_values(":never", number(0))
             .expression_attribute_values(":job", text(job.as_str()));
-        match send(update).await {
+        match update_item(update).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
             Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
@@ -326,7 +322,7 @@ impl Leases {
     }
 
     async fn change_held(&self, update: UpdateItemFluentBuilder) -> Result<(), AwsError> {
-        match send(update).await {
+        match update_item(update).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conditional_check_failed_exception() => Err(AwsError::Conflict),
             Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
@@ -342,7 +338,7 @@ impl Leases {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":never", number(0))
             .expression_attribute_values(":fence", number(lease.fence));
-        match send(update).await {
+        match update_item(update).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
             Err(error) => Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
@@ -382,12 +378,6 @@ impl Leases {
             .expression_attribute_values(":fence", number(lease.fence));
         Write::check(check)
     }
-}
-
-/// Sends an update. A worker's transaction that checks the lease at this moment is waited for.
-async fn send(update: UpdateItemFluentBuilder) -> Result<UpdateItemOutput, UpdateItemError> {
-    let send = || async { update.clone().send().await.map_err(SdkError::into_service_error) };
-    send.retry(meeting_retries()).when(UpdateItemError::is_transaction_conflict_exception).await
 }
 
 fn lease(item: Item) -> Result<Lease, AwsError> {

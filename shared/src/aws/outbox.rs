@@ -5,11 +5,9 @@
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
-    operation::{query::QueryOutput, update_item::UpdateItemError},
+    operation::query::QueryOutput,
     types::{AttributeValue, Delete, Put, ReturnValue, Update, builders::UpdateBuilder},
 };
-use backon::Retryable;
 use deserr::Deserr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -18,8 +16,9 @@ use uuid::Uuid;
 use super::{
     AwsError, Item, batch_get,
     keys::{self, Due, DueKind},
-    meeting_retries, number, text,
+    number, text,
     transaction::{self, NotWritten, Write},
+    update_item,
     webhook_settings::{self, Settings, WebhookSettings},
 };
 use crate::{
@@ -301,23 +300,19 @@ impl Outbox {
         until: Timestamp,
     ) -> Result<Option<Claim>, AwsError> {
         let token = random::uuid().simple().to_string();
-        let send = || {
-            self.db
-                .update_item()
-                .table_name(&self.table)
-                .set_key(Some(keys::owned(owner, keys::lane_sk(lane))))
-                .update_expression("SET due_at = :until, claim = :token ADD attempts :one")
-                .condition_expression("due_at <= :now")
-                .expression_attribute_values(":until", number(until.as_millisecond()))
-                .expression_attribute_values(":token", text(&token))
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":now", number(now.as_millisecond()))
-                .return_values(ReturnValue::AllNew)
-                .send()
-        };
-        let send = || async { send().await.map_err(SdkError::into_service_error) };
-        let meets = UpdateItemError::is_transaction_conflict_exception;
-        let item = match send.retry(meeting_retries()).when(meets).await {
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::owned(owner, keys::lane_sk(lane))))
+            .update_expression("SET due_at = :until, claim = :token ADD attempts :one")
+            .condition_expression("due_at <= :now")
+            .expression_attribute_values(":until", number(until.as_millisecond()))
+            .expression_attribute_values(":token", text(&token))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":now", number(now.as_millisecond()))
+            .return_values(ReturnValue::AllNew);
+        let item = match update_item(update).await {
             Ok(output) => output.attributes.unwrap_or_default(),
             Err(error) if error.is_conditional_check_failed_exception() => return Ok(None),
             Err(error) => return Err(AwsError::Call("dynamodb:UpdateItem", error.into())),
