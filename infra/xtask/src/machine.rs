@@ -30,6 +30,8 @@ pub(crate) enum Profile {
     Dev,
     /// For what runs so long that it is worth building anew.
     Crash,
+    /// For what runs for hours.
+    Model,
 }
 
 impl Profile {
@@ -38,6 +40,7 @@ impl Profile {
         match self {
             Self::Dev => "dev",
             Self::Crash => "crash",
+            Self::Model => "model",
         }
     }
 
@@ -46,7 +49,7 @@ impl Profile {
         let given = variable("CARGO_TARGET_DIR").map(|directory| root().join(directory));
         given.unwrap_or_else(target).join(match self {
             Self::Dev => "debug",
-            Self::Crash => "crash",
+            Self::Crash | Self::Model => self.name(),
         })
     }
 }

@@ -24,7 +24,7 @@ impl Size {
     const fn profile(self) -> Profile {
         match self {
             Self::Ci => Profile::Dev,
-            Self::Nightly => Profile::Crash,
+            Self::Nightly => Profile::Model,
         }
     }
 
