@@ -27,6 +27,37 @@ pub async fn items(table: &str) -> Vec<Value> {
     }
 }
 
+/// The keys, `pk` and `sk`, of all items of a table whose sort keys begin with one of `prefixes`, whoever has them.
+pub async fn keys(table: &str, prefixes: &[&str]) -> Vec<(String, String)> {
+    let names: Vec<_> = (0..prefixes.len()).map(|place| format!(":prefix{place}")).collect();
+    let filter: Vec<_> = names.iter().map(|name| format!("begins_with(sk, {name})")).collect();
+    let values =
+        names.iter().zip(prefixes).map(|(name, prefix)| (name.clone(), json!({"S": prefix})));
+    let values: Value = values.collect::<serde_json::Map<_, _>>().into();
+    let mut keys = Vec::new();
+    let mut start = Value::Null;
+    loop {
+        let mut request = json!({
+            "TableName": STACK.tables[table],
+            "ConsistentRead": true,
+            "ProjectionExpression": "pk, sk",
+            "FilterExpression": filter.join(" OR "),
+            "ExpressionAttributeValues": values,
+        });
+        if !start.is_null() {
+            request["ExclusiveStartKey"] = start;
+        }
+        let page = dynamodb("Scan", &request).await;
+        let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
+        let items = page["Items"].as_array().into_iter().flatten();
+        keys.extend(items.filter_map(|item| Some((text(item, "pk")?, text(item, "sk")?))));
+        start = page["LastEvaluatedKey"].clone();
+        if start.is_null() {
+            return keys;
+        }
+    }
+}
+
 /// What a client has of one kind in the table of orders in test mode: every item whose sort key begins with `prefix`.
 pub async fn owned(client: &str, prefix: &str) -> Vec<Value> {
     let mut items = Vec::new();

@@ -1,10 +1,12 @@
 //! The accounts that buy: how each signs in, and how many of the orders are its.
 
+use std::sync::{Mutex, PoisonError};
+
 use ::tests::ShopAccount;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::{client::Client, clock, plan::Trouble, stack::Stack};
 
 /// How an account signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,16 @@ pub(crate) struct Account {
     /// The account.
     pub(crate) shop: ShopAccount,
     login: (&'static str, Value),
+    troubles: Mutex<Vec<Told>>,
+}
+
+/// That the shop was told to make trouble.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// Which.
+    pub(crate) trouble: Trouble,
+    /// When.
+    pub(crate) at_ms: i64,
 }
 
 impl Account {
@@ -85,7 +97,19 @@ impl Account {
                 ("retailer_credentials_id", text("short_id").context("no account")?.into())
             }
         };
-        Ok(Self { number, shop, login })
+        Ok(Self { number, shop, login, troubles: Mutex::default() })
+    }
+
+    /// Tells the shop to make trouble. While things go wrong nobody knows whether it heard, so it is noted anyway.
+    pub(crate) async fn make(&self, trouble: Trouble, stack: &Stack) {
+        let told = Told { trouble, at_ms: clock::now_ms() };
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        let _ = stack.behave(&self.shop.email, trouble.step(), &trouble.behaviour()).await;
+    }
+
+    /// All that the shop was told.
+    pub(crate) fn troubles(&self) -> Vec<Told> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An order of it.

@@ -1,6 +1,6 @@
 //! A client that does not give up: whatever happens to its request, it asks again with the same key.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use ::tests::STACK;
 use anyhow::{Context, Result};
@@ -25,8 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Wanted {
     /// What tells it from all others, in the address it goes to.
     pub(crate) reference: String,
-    /// The ids it was accepted under.
-    pub(crate) accepted: BTreeSet<String>,
+    /// The id it was accepted under.
+    pub(crate) accepted: Option<String>,
     /// Whether the client was told that it was called off.
     pub(crate) is_called_off: bool,
     /// Why it was not accepted.

@@ -40,6 +40,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) told: &'a Told,
     /// Two workers at one account.
     pub(crate) overlapped: Vec<String>,
+    /// Every order there is.
+    pub(crate) stored: &'a BTreeSet<String>,
+    /// Orders that were said not to be placed while they still could be.
+    pub(crate) too_soon: &'a BTreeSet<String>,
     /// What should not be there any more.
     pub(crate) left: Vec<String>,
     /// How many faults struck.
@@ -48,7 +52,8 @@ pub(crate) struct Evidence<'a> {
 
 /// Judges a run.
 pub(crate) fn judge(evidence: Evidence<'_>) -> Verdict {
-    let Evidence { wanted, endings, purchases, told, overlapped, left, faults } = evidence;
+    let Evidence { wanted, endings, purchases, told, stored, too_soon, .. } = evidence;
+    let Evidence { overlapped, left, faults, .. } = evidence;
     let mut verdict = Verdict {
         attempted: u64::try_from(wanted.len()).unwrap_or(u64::MAX),
         overlapped,
@@ -70,14 +75,34 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Verdict {
     }
     for (id, ending) in endings {
         verdict.count(ending);
-        let is_told =
-            told.get(id).is_some_and(|told| told.iter().any(|word| word == ending.word()));
-        if !is_told && *ending != Ending::Open {
-            verdict.orphans.push(format!("nobody was told how {id} ended: {}", ending.word()));
-        }
+        verdict.orphans.extend(untold(id, ending, told));
+    }
+    let accepted: BTreeSet<_> = wanted.iter().filter_map(|one| one.accepted.clone()).collect();
+    let nobodys = stored.difference(&accepted);
+    verdict.orphans.extend(nobodys.map(|id| format!("{id} is no order that a client knows")));
+    // Of what GET does not know either, that has been said.
+    let missing = accepted.difference(stored).filter(|id| endings.contains_key(*id));
+    verdict.lost.extend(missing.map(|id| format!("{id} was accepted and is not stored")));
+    for id in too_soon {
+        let text = format!("{id} was said not to be placed while it still could be");
+        verdict.duplicated.push(text);
     }
     verdict.recovered = if verdict.is_good() { faults } else { 0 };
     verdict
+}
+
+/// What is wrong with what was told of how an order ended: of its news only the end was asked for, and it has one.
+fn untold(id: &str, ending: &Ending, told: &Told) -> Option<String> {
+    let told: BTreeSet<_> = told.get(id).into_iter().flatten().map(String::as_str).collect();
+    let word = ending.word();
+    if *ending == Ending::Open || told == BTreeSet::from([word]) {
+        return None;
+    }
+    Some(if told.contains(word) {
+        format!("{id} ended: {word}; what was told contradicts itself: {told:?}")
+    } else {
+        format!("nobody was told how {id} ended: {word}; told was {told:?}")
+    })
 }
 
 /// What became of one order that a client wanted.
@@ -89,13 +114,10 @@ fn judge_one<'a>(
     verdict: &mut Verdict,
 ) {
     let Wanted { reference, accepted, is_called_off, refused: _ } = wanted;
-    if accepted.len() > 1 {
-        verdict.duplicated.push(format!("{reference} was accepted as {accepted:?}"));
-    }
     if bought.len() > 1 {
         verdict.duplicated.push(format!("{reference} was bought {} times", bought.len()));
     }
-    let Some(id) = accepted.first() else {
+    let Some(id) = accepted else {
         if let Some(purchase) = bought.first() {
             let text = format!("{reference} was never accepted, and bought as {:?}", purchase.ids);
             verdict.orphans.push(text);
@@ -110,16 +132,18 @@ fn judge_one<'a>(
         (Some(Ending::Open), _) => {
             verdict.lost.push(format!("{reference} ({id}) has not ended"));
         }
+        (Some(ending @ (Ending::Placed(_) | Ending::Unknown)), _) if *is_called_off => {
+            let text = format!("{reference} was called off as {id} and ended: {}", ending.word());
+            verdict.duplicated.push(text);
+        }
         (Some(Ending::Placed(_)), None) => {
             verdict.lost.push(format!("{reference} is placed as {id} and was never bought"));
         }
-        (Some(Ending::Placed(_)), Some(_)) if *is_called_off => {
-            verdict.duplicated.push(format!("{reference} was called off as {id} and was bought"));
-        }
         (Some(Ending::Placed(ids)), Some(_)) => {
-            let all: BTreeSet<_> = bought.iter().flat_map(|purchase| &purchase.ids).collect();
-            if !ids.iter().all(|one| all.contains(one)) {
-                verdict.lost.push(format!("{reference} ({id}) says {ids:?}, the shop {all:?}"));
+            let said: BTreeSet<_> = ids.iter().collect();
+            // That it was bought more than once has been said.
+            if !bought.iter().any(|purchase| purchase.ids.iter().collect::<BTreeSet<_>>() == said) {
+                verdict.lost.push(format!("{reference} ({id}) says {ids:?}, the shop {bought:?}"));
             }
             for one in ids {
                 if !claimed.insert(one) {
@@ -135,18 +159,43 @@ fn judge_one<'a>(
     }
 }
 
+/// Why a run proves too little, in words.
+pub(crate) fn shortcomings(orders: usize, wanted: &[Wanted], verdict: &Verdict) -> Vec<String> {
+    let orders = u64::try_from(orders).unwrap_or(u64::MAX);
+    let refused = wanted.iter().filter_map(|wanted| {
+        let refused = wanted.refused.as_ref()?;
+        Some(format!("{} was refused, which its client did not want: {refused}", wanted.reference))
+    });
+    let mut shortcomings: Vec<_> = refused.collect();
+    if verdict.attempted < orders {
+        shortcomings.push(format!("time was up after {} of {orders} orders", verdict.attempted));
+    }
+    if verdict.placed * 2 < orders {
+        shortcomings.push(format!("only {} of {orders} orders were placed", verdict.placed));
+    }
+    shortcomings
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn wanted(accepted: &[&str]) -> Wanted {
+    fn wanted(accepted: Option<&str>) -> Wanted {
         Wanted {
             reference: "R1".to_owned(),
-            accepted: accepted.iter().map(|id| (*id).to_owned()).collect(),
+            accepted: accepted.map(str::to_owned),
             ..Wanted::default()
         }
+    }
+
+    fn accepted() -> Wanted {
+        wanted(Some("1"))
+    }
+
+    fn called_off() -> Wanted {
+        Wanted { is_called_off: true, ..accepted() }
     }
 
     fn purchase(reference: &str, id: &str) -> Purchase {
@@ -167,13 +216,42 @@ mod tests {
         let told = BTreeMap::from([("1".to_owned(), word)]);
         let endings = ending.into_iter().map(|ending| ("1".to_owned(), ending)).collect();
         judge(Evidence {
+            stored: &wanted.accepted.clone().into_iter().collect(),
             wanted: &[wanted],
             endings: &endings,
             purchases,
             told: &told,
+            ..nothing()
+        })
+    }
+
+    /// That nothing happened but three faults.
+    fn nothing() -> Evidence<'static> {
+        static NO_TOLD: Told = BTreeMap::new();
+        static NO_ENDINGS: BTreeMap<String, Ending> = BTreeMap::new();
+        static NO_IDS: BTreeSet<String> = BTreeSet::new();
+        Evidence {
+            wanted: &[],
+            endings: &NO_ENDINGS,
+            purchases: &[],
+            told: &NO_TOLD,
+            stored: &NO_IDS,
+            too_soon: &NO_IDS,
             overlapped: vec![],
             left: vec![],
             faults: 3,
+        }
+    }
+
+    /// What is said of an order that failed and of which this was told.
+    fn told(words: &[&str]) -> Verdict {
+        let told = words.iter().map(|word| (*word).to_owned()).collect();
+        judge(Evidence {
+            wanted: &[accepted()],
+            endings: &BTreeMap::from([("1".to_owned(), failed())]),
+            told: &BTreeMap::from([("1".to_owned(), told)]),
+            stored: &BTreeSet::from(["1".to_owned()]),
+            ..nothing()
         })
     }
 
@@ -183,37 +261,55 @@ mod tests {
 
     #[test]
     fn an_order_is_placed_if_the_ledger_says_so() {
-        let verdict = of(wanted(&["1"]), Some(placed("S1")), &[purchase("R1", "S1")]);
+        let verdict = of(accepted(), Some(placed("S1")), &[purchase("R1", "S1")]);
         assert!(verdict.is_good(), "{verdict}");
         assert_eq!((verdict.attempted, verdict.acknowledged, verdict.placed), (1, 1, 1));
         assert_eq!((verdict.faults, verdict.recovered), (3, 3));
-        let other = of(wanted(&["1"]), Some(placed("S1")), &[purchase("R1", "S2")]);
+        let other = of(accepted(), Some(placed("S1")), &[purchase("R1", "S2")]);
         assert_eq!(counts(&other), [1, 0, 0, 0]);
-        assert_eq!(counts(&of(wanted(&["1"]), Some(placed("S1")), &[])), [1, 0, 0, 0]);
+        assert_eq!(counts(&of(accepted(), Some(placed("S1")), &[])), [1, 0, 0, 0]);
     }
 
     #[test]
     fn two_purchases_are_one_too_many() {
         let twice = [purchase("R1", "S1"), purchase("R1", "S2")];
-        let verdict = of(wanted(&["1"]), Some(placed("S1")), &twice);
+        let verdict = of(accepted(), Some(placed("S1")), &twice);
         assert_eq!(counts(&verdict), [0, 1, 0, 0]);
         assert_eq!(verdict.recovered, 0);
-        assert_eq!(counts(&of(wanted(&["1", "2"]), Some(failed()), &[])), [0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_placed_order_has_all_that_was_bought_for_it_and_nothing_else() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let bought = [Purchase { reference: "R1".to_owned(), ids: ids(&["S1", "S2"]) }];
+        for (said, lost) in [(&["S1", "S2"][..], 0), (&["S2", "S1"], 0), (&["S1"], 1), (&[], 1)] {
+            let ending = Ending::Placed(ids(said));
+            assert_eq!(counts(&of(accepted(), Some(ending), &bought)), [lost, 0, 0, 0], "{said:?}");
+        }
     }
 
     #[test]
     fn what_failed_or_was_called_off_must_not_be_bought() {
         let bought = [purchase("R1", "S1")];
-        assert_eq!(counts(&of(wanted(&["1"]), Some(failed()), &[])), [0, 0, 0, 0]);
-        assert_eq!(counts(&of(wanted(&["1"]), Some(failed()), &bought)), [0, 1, 0, 0]);
-        let called_off = Wanted { is_called_off: true, ..wanted(&["1"]) };
-        assert_eq!(counts(&of(called_off, Some(placed("S1")), &bought)), [0, 1, 0, 0]);
+        assert_eq!(counts(&of(accepted(), Some(failed()), &[])), [0, 0, 0, 0]);
+        assert_eq!(counts(&of(accepted(), Some(failed()), &bought)), [0, 1, 0, 0]);
+        assert_eq!(counts(&of(called_off(), Some(failed()), &[])), [0, 0, 0, 0]);
+        for bought in [&bought[..], &[]] {
+            assert_eq!(counts(&of(called_off(), Some(placed("S1")), bought)), [0, 1, 0, 0]);
+            assert_eq!(counts(&of(called_off(), Some(Ending::Unknown), bought)), [0, 1, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn what_is_said_not_to_be_placed_too_soon_counts() {
+        let too_soon = BTreeSet::from(["1".to_owned()]);
+        assert_eq!(counts(&judge(Evidence { too_soon: &too_soon, ..nothing() })), [0, 1, 0, 0]);
     }
 
     #[test]
     fn of_what_is_unknown_anything_may_be_true() {
         for bought in [vec![], vec![purchase("R1", "S1")]] {
-            let verdict = of(wanted(&["1"]), Some(Ending::Unknown), &bought);
+            let verdict = of(accepted(), Some(Ending::Unknown), &bought);
             assert!(verdict.is_good(), "{verdict}");
             assert_eq!(verdict.unknown, 1);
         }
@@ -221,32 +317,68 @@ mod tests {
 
     #[test]
     fn an_accepted_order_that_never_ends_or_that_nobody_knows_is_lost() {
-        assert_eq!(counts(&of(wanted(&["1"]), Some(Ending::Open), &[])), [1, 0, 0, 0]);
-        assert_eq!(counts(&of(wanted(&["1"]), None, &[])), [1, 0, 0, 0]);
+        assert_eq!(counts(&of(accepted(), Some(Ending::Open), &[])), [1, 0, 0, 0]);
+        assert_eq!(counts(&of(accepted(), None, &[])), [1, 0, 0, 0]);
     }
 
     #[test]
     fn a_purchase_of_no_order_is_an_orphan() {
-        let verdict = of(wanted(&["1"]), Some(failed()), &[purchase("R2", "S1")]);
+        let verdict = of(accepted(), Some(failed()), &[purchase("R2", "S1")]);
         assert_eq!(counts(&verdict), [0, 0, 0, 1]);
-        assert_eq!(counts(&of(wanted(&[]), None, &[purchase("R1", "S1")])), [0, 0, 0, 1]);
-        assert_eq!(counts(&of(wanted(&[]), None, &[])), [0, 0, 0, 0]);
+        assert_eq!(counts(&of(wanted(None), None, &[purchase("R1", "S1")])), [0, 0, 0, 1]);
+        assert_eq!(counts(&of(wanted(None), None, &[])), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_order_that_no_client_knows_is_an_orphan() {
+        let endings = BTreeMap::from([("1".to_owned(), Ending::Unknown)]);
+        let told = BTreeMap::from([("1".to_owned(), vec!["order_probably_placed".to_owned()])]);
+        let wanted = [accepted()];
+        let of = |ids: &[&str]| {
+            let stored = ids.iter().map(|id| (*id).to_owned()).collect();
+            counts(&judge(Evidence {
+                wanted: &wanted,
+                endings: &endings,
+                told: &told,
+                stored: &stored,
+                ..nothing()
+            }))
+        };
+        assert_eq!(of(&["1"]), [0, 0, 0, 0]);
+        assert_eq!(of(&["1", "2"]), [0, 0, 0, 1]);
+        assert_eq!(of(&[]), [1, 0, 0, 0]);
     }
 
     #[test]
     fn an_end_that_nobody_was_told_is_an_orphan() {
-        let endings = BTreeMap::from([("1".to_owned(), failed())]);
-        let told = BTreeMap::from([("1".to_owned(), vec!["order_response".to_owned()])]);
-        let verdict = judge(Evidence {
-            wanted: &[wanted(&["1"])],
-            endings: &endings,
-            purchases: &[],
-            told: &told,
-            overlapped: vec!["two".to_owned()],
-            left: vec!["a message".to_owned()],
-            faults: 0,
-        });
-        assert_eq!(counts(&verdict), [0, 0, 1, 2]);
+        assert_eq!(counts(&told(&[])), [0, 0, 0, 1]);
+        assert_eq!(counts(&told(&["order_response"])), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn of_two_ends_one_is_an_orphan() {
+        assert_eq!(counts(&told(&["internal_error", "internal_error"])), [0, 0, 0, 0]);
+        assert_eq!(counts(&told(&["internal_error", "order_response"])), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn what_overlapped_or_is_left_counts() {
+        let (overlapped, left) = (vec!["two".to_owned()], vec!["a message".to_owned()]);
+        let verdict = judge(Evidence { overlapped, left, ..nothing() });
+        assert_eq!(counts(&verdict), [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_run_needs_its_orders_accepted_and_half_of_them_placed() {
+        let of = |wanted: Wanted, attempted, placed| {
+            let verdict = Verdict { attempted, placed, ..Verdict::default() };
+            shortcomings(10, &[wanted], &verdict).len()
+        };
+        assert_eq!(of(accepted(), 10, 5), 0);
+        assert_eq!(of(accepted(), 10, 4), 1);
+        assert_eq!(of(accepted(), 9, 5), 1);
+        let refused = Wanted { refused: Some("no".to_owned()), ..wanted(None) };
+        assert_eq!(of(refused, 10, 5), 1);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! starts that stack, and starts it again whenever this program ends it.
 
 mod accounts;
+mod aftermath;
 mod client;
 mod clock;
 mod judge;
 mod overlap;
 mod plan;
+mod presses;
 mod receiver;
 mod run;
 mod stack;

@@ -8,11 +8,16 @@
 //!
 //! - a request that was under way when another visit began, if its worker was struck meanwhile, or if the shop itself
 //!   was, which then never wrote down an end;
+//! - a press of the button without an end that the shop was told to cut off;
 //! - one request of a worker that was frozen between looking at the clock and writing to the socket, sent as it thawed.
 //!   On AWS such a worker is ended, and no program can help it. They are counted, and what a press of the button among
 //!   them buys shows in the ledger like any other.
 
+use std::ops::AddAssign;
+
 use serde::Deserialize;
+
+use crate::presses::PRESS;
 
 /// A request, as the shop's journal has it.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +48,16 @@ pub(crate) struct Overlaps {
     pub(crate) found: Vec<String>,
     /// Requests that thawed workers had been about to send.
     pub(crate) late: u64,
+    /// Presses that the shop cut off as it was told to.
+    pub(crate) cut: u64,
+}
+
+impl AddAssign for Overlaps {
+    fn add_assign(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.late += other.late;
+        self.cut += other.cut;
+    }
 }
 
 /// How long after it thaws a worker may send what it had been about to send. It does so at once; the machine is busy.
@@ -54,8 +69,13 @@ struct Visit<'a> {
     entries: Vec<&'a Entry>,
 }
 
-/// Judges the journal of one account.
-pub(crate) fn overlaps(email: &str, journal: &[Entry], blows: &[Blow]) -> Overlaps {
+/// Judges the journal of one account. `cuts` are the times at which the shop was told to cut a press of its off.
+pub(crate) fn overlaps(
+    email: &str,
+    journal: &[Entry],
+    blows: &[Blow],
+    mut cuts: Vec<i64>,
+) -> Overlaps {
     let visits = visits(journal);
     let mut overlaps = Overlaps::default();
     let mut thawed: Vec<_> = blows.iter().filter_map(|blow| blow.thawed_at_ms).collect();
@@ -75,7 +95,15 @@ pub(crate) fn overlaps(email: &str, journal: &[Entry], blows: &[Blow]) -> Overla
                 found.is_some()
             } else {
                 let until = ended_at_ms.unwrap_or(next.began_at_ms);
-                blows.iter().any(|blow| (*started_at_ms..=until).contains(&blow.at_ms))
+                let is_struck =
+                    blows.iter().any(|blow| (*started_at_ms..=until).contains(&blow.at_ms));
+                // Each was told to cut one.
+                is_struck || {
+                    let is_cut = |told: &i64| is_endless_press(entry) && told <= started_at_ms;
+                    let found = cuts.iter().position(is_cut).map(|at| cuts.remove(at));
+                    overlaps.cut += u64::from(found.is_some());
+                    found.is_some()
+                }
             };
             if !is_explained {
                 overlaps.found.push(format!(
@@ -86,6 +114,10 @@ pub(crate) fn overlaps(email: &str, journal: &[Entry], blows: &[Blow]) -> Overla
         }
     }
     overlaps
+}
+
+fn is_endless_press(entry: &Entry) -> bool {
+    entry.kind == PRESS && entry.ended_at_ms.is_none()
 }
 
 /// The visits of a journal, by their beginning.
@@ -119,7 +151,7 @@ mod tests {
     }
 
     fn count(journal: &[Entry], blows: &[Blow]) -> (usize, u64) {
-        let Overlaps { found, late } = overlaps("a@example.com", journal, blows);
+        let Overlaps { found, late, cut: _ } = overlaps("a@example.com", journal, blows, vec![]);
         (found.len(), late)
     }
 
@@ -145,6 +177,29 @@ mod tests {
             assert_eq!(count(&journal, &[blow(10, None)]), (0, 0));
             assert_eq!(count(&journal, &[blow(60, None)]), (1, 0));
         }
+    }
+
+    #[test]
+    fn a_press_that_was_cut_off_is_no_overlap_if_the_shop_was_told_to() {
+        let press = |started_at_ms, ended_at_ms| Entry {
+            kind: PRESS.to_owned(),
+            ..entry("a", started_at_ms, ended_at_ms)
+        };
+        let count = |first: Entry, cuts: &[i64]| {
+            let journal = [first, entry("b", 20, Some(30))];
+            let Overlaps { found, cut, .. } =
+                overlaps("a@example.com", &journal, &[], cuts.to_vec());
+            (found.len(), cut)
+        };
+        assert_eq!(count(press(10, None), &[]), (1, 0));
+        assert_eq!(count(press(10, None), &[5]), (0, 1));
+        // It was told so afterwards.
+        assert_eq!(count(press(10, None), &[15]), (1, 0));
+        // The shop went on, or something else has no end.
+        assert_eq!(count(press(10, Some(40)), &[5]), (1, 0));
+        assert_eq!(count(entry("a", 10, None), &[5]), (1, 0));
+        let twice = [press(10, None), press(11, None), entry("b", 20, Some(30))];
+        assert_eq!(overlaps("a@example.com", &twice, &[], vec![5]).found.len(), 1);
     }
 
     #[test]

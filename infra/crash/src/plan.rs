@@ -6,6 +6,12 @@
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde_json::{Value, json};
+
+/// Orders of one account that have not ended: enough that it always has something to do.
+pub(crate) const AHEAD: usize = 5;
+/// The longest that the shop may be told to leave an order out of its history.
+const LONGEST_LAG_MS: u64 = 2_000;
 
 /// How much.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -119,9 +125,15 @@ pub(crate) fn plan(size: Size) -> Vec<Planned> {
     let is_small = size.orders < 1_000;
     // Not at the very end: nobody would be left to strike, and a small run would be spent on waiting for the last thaw.
     let (from, to) = (size.orders / 50, size.orders * if is_small { 7 } else { 9 } / 10);
+    // Orders are accepted before others have ended; after the last one nobody accepts any more.
+    let accepting_to = size.orders.saturating_sub(size.accounts * AHEAD) * 2 / 3;
     let mut planned: Vec<_> = strikes
         .into_iter()
-        .map(|strike| Planned { after: rng.random_range(from..=to.max(from)), strike })
+        .map(|strike| {
+            let is_of_accepting = strike == Strike::Kill(Victim::CreateOrder);
+            let to = if is_of_accepting { to.min(accepting_to) } else { to };
+            Planned { after: rng.random_range(from..=to.max(from)), strike }
+        })
         .collect();
     let (emulator_ends, stack_ends) = if is_small { (1, 1) } else { (5, 2) };
     let mut spread = |count: usize, first: usize, strike: Strike| {
@@ -134,7 +146,53 @@ pub(crate) fn plan(size: Size) -> Vec<Planned> {
     planned
 }
 
-/// What a client does besides waiting.
+/// What the shop is told to do wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It cuts the next press of the button off, and does not buy.
+    CutBefore,
+    /// It buys at the next press of the button, and cuts it off.
+    CutAfter,
+    /// Its history leaves out what is younger than `lag_ms`, whenever it is read the next `times`.
+    Lag {
+        /// How young.
+        lag_ms: u64,
+        /// How often.
+        times: u64,
+    },
+}
+
+impl Trouble {
+    /// Where in a visit, as the shop calls it.
+    pub(crate) const fn step(self) -> &'static str {
+        match self {
+            Self::CutBefore => "submit_before_commit",
+            Self::CutAfter => "submit_after_commit",
+            Self::Lag { .. } => "history",
+        }
+    }
+
+    /// What the shop is told.
+    pub(crate) fn behaviour(self) -> Value {
+        match self {
+            Self::CutBefore | Self::CutAfter => json!({"drop": true, "times": 1}),
+            Self::Lag { lag_ms, times } => json!({"history_lag_ms": lag_ms, "times": times}),
+        }
+    }
+
+    fn any(rng: &mut StdRng) -> Self {
+        match rng.random_range(0..3) {
+            0 => Self::CutBefore,
+            1 => Self::CutAfter,
+            _ => Self::Lag {
+                lag_ms: rng.random_range(LONGEST_LAG_MS / 4..=LONGEST_LAG_MS),
+                times: rng.random_range(1..=10),
+            },
+        }
+    }
+}
+
+/// What a client does besides waiting, and what the shop does to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Whim {
     /// It hangs up so long after it sent the order, and sends it again.
@@ -143,6 +201,8 @@ pub(crate) struct Whim {
     pub(crate) calls_off_after: Option<Duration>,
     /// It wants to pay less than it costs.
     pub(crate) is_stingy: bool,
+    /// Before it is ordered, the shop is told to make trouble for its account.
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// What the client of order number `number` does.
@@ -153,11 +213,10 @@ pub(crate) fn whim(seed: u64, number: usize) -> Whim {
         let moment = Duration::from_millis(rng.random_range(0..longest_ms));
         rng.random_ratio(1, one_in).then_some(moment)
     };
-    Whim {
-        hangs_up_after: sometimes(10, 80),
-        calls_off_after: sometimes(25, 3_000),
-        is_stingy: sometimes(25, 1).is_some(),
-    }
+    let (hangs_up_after, calls_off_after) = (sometimes(10, 80), sometimes(25, 3_000));
+    let is_stingy = sometimes(25, 1).is_some();
+    let trouble = rng.random_ratio(1, 12).then(|| Trouble::any(&mut rng));
+    Whim { hangs_up_after, calls_off_after, is_stingy, trouble }
 }
 
 #[cfg(test)]
@@ -185,5 +244,24 @@ mod tests {
         assert!(plan.is_sorted_by_key(|one| one.after));
         assert!(plan.iter().all(|one| one.after < 9_999));
         assert!(Victim::KILLS.iter().map(|(_, weight)| weight).sum::<u32>() == 100);
+    }
+
+    #[test]
+    fn whoever_accepts_orders_is_struck_while_there_are_some_to_accept() {
+        let size = Size { orders: 120, accounts: 10, kills: 200, freezes: 0, seed: 7 };
+        let is_meant = |one: &&Planned| one.strike == Strike::Kill(Victim::CreateOrder);
+        let accepting: Vec<_> = plan(size).into_iter().filter(|one| is_meant(&one)).collect();
+        assert!(!accepting.is_empty());
+        assert!(accepting.iter().all(|one| one.after + size.accounts * AHEAD < size.orders));
+    }
+
+    #[test]
+    fn the_shop_makes_every_trouble_now_and_then() {
+        let troubles: Vec<_> = (0..10_000).filter_map(|number| whim(7, number).trouble).collect();
+        assert!((600..1_100).contains(&troubles.len()), "{}", troubles.len());
+        for step in ["submit_before_commit", "submit_after_commit", "history"] {
+            let count = troubles.iter().filter(|trouble| trouble.step() == step).count();
+            assert!(count > 150, "{count} at {step}");
+        }
     }
 }

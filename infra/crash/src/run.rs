@@ -1,7 +1,7 @@
 //! Thousands of orders while everything goes wrong, and what became of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -9,11 +9,10 @@ use std::{
     time::Duration,
 };
 
-use ::tests::{STACK, ShopAccount, http, order, queues, tables};
+use ::tests::{STACK, ShopAccount, http, order, tables};
 use anyhow::{Context, Result};
 use crash_verdict::{Ending, Verdict};
-use futures::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, JoinSet},
@@ -21,52 +20,52 @@ use tokio::{
 };
 
 use crate::{
-    accounts::{self, Account},
+    accounts::{self, Account, Told},
+    aftermath::{self, Aftermath},
     client::{Client, Found, Wanted},
-    clock,
-    judge::{Evidence, Purchase, judge},
-    overlap::{self, Entry},
-    plan::{self, Size, Whim},
+    judge::{self, Evidence, Purchase},
+    overlap::{self, Entry, Overlaps},
+    plan::{self, AHEAD, Size, Trouble, Whim},
     receiver::Receiver,
     stack::Stack,
     strikes::{Striker, Strikes, Terms},
 };
 
-/// Orders of one account that have not ended: enough that it always has something to do.
-const AHEAD: usize = 5;
 /// What an order costs at the most.
 const MAX_PRICE: u64 = 2_300;
 /// So long a client waits for a webhook before it asks.
 const HEARS_WITHIN: Duration = Duration::from_secs(20);
-/// Of calls that only look.
-const AT_ONCE: usize = 8;
 /// How often it is said how far things are.
 const SAYS_EVERY: Duration = Duration::from_secs(5);
-/// How long everything may take to end once nothing goes wrong any more.
-const SETTLE_LIMIT: Duration = Duration::from_mins(10);
-/// What lost its message is found by the sweeper after ten minutes. Once nothing else goes wrong, its clock is turned
-/// forward by a little more.
-const SWEEP_AHEAD_SECONDS: i64 = 11 * 60;
-/// And so often.
-const SWEEP_EVERY: Duration = Duration::from_secs(20);
-/// What is empty when nothing is left to be done: items of the table of orders, by the beginning of their sort keys.
-const TO_BE_EMPTY: [&str; 3] = ["LANE#", "JOB#", "HEAD"];
+/// How long orders are made and waited for while everything goes wrong, besides what each order adds to it: what never
+/// ends would be waited for for ever.
+const LIMIT: Duration = Duration::from_mins(15);
+const LIMIT_PER_ORDER: Duration = Duration::from_millis(500);
 
 /// One run.
 struct Run {
     size: Size,
     client: Client,
-    client_id: String,
+    known: Known,
     stack: Stack,
     receiver: Receiver,
     webhook: String,
     strikes: Strikes,
     wanted: Mutex<Vec<(usize, Wanted)>>,
     started: Instant,
+    deadline: Instant,
     accepted: AtomicUsize,
     ended: AtomicUsize,
     hang_ups: AtomicU64,
     repeats: AtomicU64,
+}
+
+/// Whose orders these are.
+struct Known {
+    /// As the tables name it.
+    client_id: String,
+    /// The order that this is known from.
+    order: String,
 }
 
 /// Does all of it, and prints what came of it; whether the promise was kept.
@@ -77,16 +76,18 @@ pub(crate) async fn run(size: Size, stack: Stack, terms: Terms) -> Result<bool> 
     for number in 0..size.accounts {
         accounts.push(Arc::new(Account::open(&client, number).await?));
     }
+    let (known, started) = (get_to_know(&client).await?, Instant::now());
     let run = Arc::new(Run {
         size,
-        client_id: client_id(&client).await?,
+        known,
         client,
         stack,
         receiver,
         webhook,
         strikes: Strikes::default(),
         wanted: Mutex::default(),
-        started: Instant::now(),
+        started,
+        deadline: started + limit(size.orders),
         accepted: AtomicUsize::new(0),
         ended: AtomicUsize::new(0),
         hang_ups: AtomicU64::new(0),
@@ -96,7 +97,12 @@ pub(crate) async fn run(size: Size, stack: Stack, terms: Terms) -> Result<bool> 
     let progress = tokio::spawn(Arc::clone(&run).say_how_far());
     let striking = {
         let run = Arc::clone(&run);
-        let striker = Striker { stack: run.stack.clone(), strikes: run.strikes.clone(), terms };
+        let striker = Striker {
+            stack: run.stack.clone(),
+            strikes: run.strikes.clone(),
+            terms,
+            deadline: run.deadline,
+        };
         let plan = plan::plan(size);
         tokio::spawn(async move {
             striker.strike_all(plan, size.seed, || run.ended.load(Ordering::Relaxed)).await;
@@ -120,21 +126,55 @@ pub(crate) async fn run(size: Size, stack: Stack, terms: Terms) -> Result<bool> 
     let took = run.started.elapsed();
     run.say();
     progress.abort();
-    let verdict = run.judge(&accounts).await?;
+    let (verdict, mut shortcomings) = run.judge(&accounts).await?;
     run.tell(&verdict, took);
-    if !run.strikes.are_enough() {
-        println!("   too few victims were met for this to say much");
+    shortcomings.extend(run.strikes.shortcomings());
+    for shortcoming in &shortcomings {
+        println!("   PROVES TOO LITTLE: {shortcoming}");
     }
-    Ok(verdict.is_good() && run.strikes.are_enough())
+    Ok(verdict.is_good() && shortcomings.is_empty())
 }
 
-/// Whose orders these are, as the tables name it.
-async fn client_id(client: &Client) -> Result<String> {
+/// Orders something to see who orders.
+async fn get_to_know(client: &Client) -> Result<Known> {
     let body = order(&ShopAccount::new().await);
     let (accepted, _) = client.post("/v1/orders", Some(&body)).await?;
-    let id = accepted.get("request_id").and_then(Value::as_str).context("no order")?;
-    let owner = tables::owner_of(id).await;
-    Ok(owner.get("client").and_then(Value::as_str).context("no client")?.to_owned())
+    let order = accepted.get("request_id").and_then(Value::as_str).context("no order")?;
+    let owner = tables::owner_of(order).await;
+    let client_id = owner.get("client").and_then(Value::as_str).context("no client")?;
+    Ok(Known { client_id: client_id.to_owned(), order: order.to_owned() })
+}
+
+fn limit(orders: usize) -> Duration {
+    LIMIT + LIMIT_PER_ORDER * u32::try_from(orders).unwrap_or(u32::MAX)
+}
+
+/// What the shop knows.
+#[derive(Default)]
+struct Books {
+    purchases: Vec<Purchase>,
+    /// Orders that were said not to be placed while they still could be.
+    too_soon: BTreeSet<String>,
+    overlaps: Overlaps,
+}
+
+/// When the shop was told to cut something off.
+fn cuts(troubles: &[Told]) -> Vec<i64> {
+    let is_cut = |told: &&Told| matches!(told.trouble, Trouble::CutBefore | Trouble::CutAfter);
+    troubles.iter().filter(is_cut).map(|told| told.at_ms).collect()
+}
+
+/// Says how often the shop was told to make trouble, and how often it cut something off.
+fn say_troubles(accounts: &[Arc<Account>], cut: u64) {
+    let troubles: Vec<_> = accounts.iter().flat_map(|account| account.troubles()).collect();
+    let count = |is: fn(Trouble) -> bool| troubles.iter().filter(|told| is(told.trouble)).count();
+    println!(
+        "   the shop was told to cut {} presses off before it buys and {} after, and cut {cut}; {} times it was told to \
+         let its history lag",
+        count(|trouble| trouble == Trouble::CutBefore),
+        count(|trouble| trouble == Trouble::CutAfter),
+        count(|trouble| matches!(trouble, Trouble::Lag { .. })),
+    );
 }
 
 impl Run {
@@ -153,6 +193,9 @@ impl Run {
         let mut orders = JoinSet::new();
         for number in numbers {
             let permit = Arc::clone(&ahead).acquire_owned().await?;
+            if self.is_late() {
+                break;
+            }
             orders.spawn(Arc::clone(&self).order(Arc::clone(&account), number, permit));
         }
         let mut waiting = Vec::new();
@@ -170,8 +213,11 @@ impl Run {
         number: usize,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<JoinHandle<()>>> {
-        let Whim { hangs_up_after, calls_off_after, is_stingy } =
+        let Whim { hangs_up_after, calls_off_after, is_stingy, trouble } =
             plan::whim(self.size.seed, number);
+        if let Some(trouble) = trouble {
+            account.make(trouble, &self.stack).await;
+        }
         let reference = format!("R{number}");
         let max_price = if is_stingy { 1 } else { MAX_PRICE };
         let body = account.order(&reference, max_price, &self.webhook);
@@ -186,7 +232,7 @@ impl Run {
         let id = answer.get("request_id").and_then(Value::as_str).map(str::to_owned);
         let id = id.filter(|_| answer.get("code").is_none());
         match &id {
-            Some(id) => _ = wanted.accepted.insert(id.clone()),
+            Some(id) => wanted.accepted = Some(id.clone()),
             None => wanted.refused = Some(answer.to_string()),
         }
         self.wanted().push((account.number, wanted));
@@ -211,15 +257,23 @@ impl Run {
 
     fn note_called_off(&self, id: &str) {
         for (_, wanted) in self.wanted().iter_mut() {
-            if wanted.accepted.contains(id) {
+            if wanted.accepted.as_deref() == Some(id) {
                 wanted.is_called_off = true;
             }
         }
     }
 
-    /// Waits until a webhook tells how an order ended; now and then it asks.
+    /// Whether nothing is waited for any more.
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Waits until a webhook tells how an order ended; now and then it asks. It stops when time is up.
     async fn wait_for_end(&self, id: &str) {
         while timeout(HEARS_WITHIN, self.receiver.heard_of(id)).await.is_err() {
+            if self.is_late() {
+                return;
+            }
             let found = self.client.get(id).await;
             let is_open = match &found {
                 Found::Order(body) => Ending::of(body) == Ending::Open,
@@ -231,7 +285,7 @@ impl Run {
             }
         }
         for _ in 0..5 {
-            if self.stack.leave_parcels(&self.client_id, id).await.is_ok() {
+            if self.stack.leave_parcels(&self.known.client_id, id).await.is_ok() {
                 return;
             }
             sleep(Duration::from_secs(2)).await;
@@ -257,107 +311,68 @@ impl Run {
         );
     }
 
-    /// How each order ended, once all have, or once nobody waits for that any more; and what is left to be done.
-    async fn settle(&self) -> Result<(BTreeMap<String, Ending>, Vec<String>)> {
+    /// What is said of the run, and why it proves too little, if it does.
+    async fn judge(&self, accounts: &[Arc<Account>]) -> Result<(Verdict, Vec<String>)> {
         println!("   waiting until all is over");
-        let deadline = Instant::now() + SETTLE_LIMIT;
-        let mut swept_at = None;
-        let mut open: Vec<String> =
-            self.wanted().iter().flat_map(|(_, wanted)| wanted.accepted.clone()).collect();
-        let mut endings = BTreeMap::new();
-        loop {
-            let asked = stream::iter(open).map(async |id| {
-                let found = self.client.get(&id).await;
-                (id, found)
-            });
-            let asked: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
-            open = Vec::new();
-            for (id, found) in asked {
-                let ending = match &found {
-                    Found::Order(body) => Ending::of(body),
-                    Found::NoAnswer => Ending::Open,
-                    Found::Nothing => continue,
-                };
-                if ending == Ending::Open {
-                    open.push(id.clone());
-                }
-                endings.insert(id, ending);
-            }
-            let left = if open.is_empty() { self.left().await } else { Vec::new() };
-            if open.is_empty() && left.is_empty() || Instant::now() > deadline {
-                return Ok((endings, left));
-            }
-            if swept_at.is_none_or(|at: Instant| at.elapsed() > SWEEP_EVERY) {
-                swept_at = Some(Instant::now());
-                let event = json!({"time": clock::in_seconds(SWEEP_AHEAD_SECONDS)});
-                self.stack.invoke("SweeperFunction", &event, true).await?;
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    /// What is still to be done, in words.
-    async fn left(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        for (name, url) in &STACK.queues {
-            let depth = queues::depth(url).await;
-            if depth > 0 {
-                left.push(format!("{depth} messages in {name}"));
-            }
-        }
-        for prefix in TO_BE_EMPTY {
-            let count = tables::owned(&self.client_id, prefix).await.len();
-            if count > 0 {
-                left.push(format!("{count} items {prefix}"));
-            }
-        }
-        left
-    }
-
-    async fn judge(&self, accounts: &[Arc<Account>]) -> Result<Verdict> {
-        let (endings, left) = self.settle().await?;
         let wanted = self.wanted().clone();
-        let account_of: BTreeMap<_, _> = wanted
-            .iter()
-            .flat_map(|(place, wanted)| wanted.accepted.iter().map(|id| (id.as_str(), *place)))
-            .collect();
-        let blows = self.strikes.blows(accounts.len(), |id| account_of.get(id).copied());
-        let (mut purchases, mut overlapped, mut late) = (Vec::new(), Vec::new(), 0);
-        for (account, blows) in accounts.iter().zip(&blows) {
-            let (ledger, journal) = tokio::join!(account.shop.ledger(), account.shop.journal());
-            purchases.extend(ledger.iter().map(Purchase::of));
-            let journal: Vec<Entry> =
-                journal.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
-            let found = overlap::overlaps(&account.shop.email, &journal, blows);
-            overlapped.extend(found.found);
-            late += found.late;
-        }
+        let ids = wanted.iter().filter_map(|(_, wanted)| wanted.accepted.clone());
+        let mut aftermath = aftermath::settle(&self.client, &self.stack, ids.collect()).await?;
+        aftermath.stored.remove(&self.known.order);
+        let books = self.read_books(accounts, &wanted, &aftermath).await?;
+        let Books { purchases, too_soon, overlaps: Overlaps { found, late, cut } } = books;
         println!("   {late} requests were sent by workers that had thawed too late");
-        for (place, wanted) in &wanted {
-            if let Some(refused) = &wanted.refused {
-                println!("   {} of account {place} was refused: {refused}", wanted.reference);
-            }
-        }
+        say_troubles(accounts, cut);
         let wanted: Vec<_> = wanted.into_iter().map(|(_, wanted)| wanted).collect();
-        Ok(judge(Evidence {
+        let verdict = judge::judge(Evidence {
             wanted: &wanted,
-            endings: &endings,
+            endings: &aftermath.endings,
             purchases: &purchases,
             told: &self.receiver.told(),
-            overlapped,
-            left,
-            faults: self.strikes.count() + self.hang_ups.load(Ordering::Relaxed),
-        }))
+            stored: &aftermath.stored,
+            too_soon: &too_soon,
+            overlapped: found,
+            left: aftermath.left,
+            faults: self.strikes.count() + self.hang_ups.load(Ordering::Relaxed) + cut,
+        });
+        let shortcomings = judge::shortcomings(self.size.orders, &wanted, &verdict);
+        Ok((verdict, shortcomings))
+    }
+
+    /// What the shop's books say of all accounts.
+    async fn read_books(
+        &self,
+        accounts: &[Arc<Account>],
+        wanted: &[(usize, Wanted)],
+        aftermath: &Aftermath,
+    ) -> Result<Books> {
+        let accepted =
+            wanted.iter().filter_map(|(place, one)| Some((one.accepted.as_deref()?, *place)));
+        let account_of: BTreeMap<_, _> = accepted.collect();
+        let blows = self.strikes.blows(accounts.len(), |id| account_of.get(id).copied());
+        let mut books = Books::default();
+        for (account, blows) in accounts.iter().zip(&blows) {
+            let (ledger, journal) = tokio::join!(account.shop.ledger(), account.shop.journal());
+            books.purchases.extend(ledger.iter().map(Purchase::of));
+            let journal: Vec<Entry> =
+                journal.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
+            let its = |id: &&String| account_of.get(id.as_str()) == Some(&account.number);
+            let ids = aftermath.marked_at_ms.keys().filter(its);
+            let too_soon = ids.filter(|id| aftermath.is_said_too_soon(id, &journal));
+            books.too_soon.extend(too_soon.cloned());
+            let cuts = cuts(&account.troubles());
+            books.overlaps += overlap::overlaps(&account.shop.email, &journal, blows, cuts);
+        }
+        Ok(books)
     }
 
     fn tell(&self, verdict: &Verdict, took: Duration) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let ended = self.ended.load(Ordering::Relaxed);
         println!(
-            "   {}\n   killed: {}\n   {} clients hung up, {} asked again\n   {ended} orders in {:.0} s: {:.1} orders/s; all \
+            "   {}\n   {}\n   {} clients hung up, {} asked again\n   {ended} orders in {:.0} s: {:.1} orders/s; all \
              over after {:.0} s\n{verdict}",
             self.strikes.told(),
-            self.strikes.told_kills(),
+            self.strikes.told_kinds(),
             count(&self.hang_ups),
             count(&self.repeats),
             took.as_secs_f64(),

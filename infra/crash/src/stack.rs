@@ -38,6 +38,24 @@ impl Process {
             self.messages.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
         words.filter(|word| word.len() == 32).map(str::to_owned).collect()
     }
+
+    /// Whether another process has the work of this one: a worker its account, a sender its lane. Ids do not tell:
+    /// every message names the client.
+    pub(crate) fn is_replaced_by(&self, other: &Self) -> bool {
+        let (work, others) = (self.work(), other.work());
+        other.is_busy()
+            && other.pid != self.pid
+            && other.function == self.function
+            && work.iter().any(|one| others.contains(one))
+    }
+
+    fn work(&self) -> Vec<Value> {
+        let of = |message: &String| {
+            let message: Value = serde_json::from_str(message).ok()?;
+            message.get("account").or_else(|| message.get("lane")).cloned()
+        };
+        self.messages.iter().filter_map(of).collect()
+    }
 }
 
 /// What may be done to the stack.
@@ -105,6 +123,15 @@ impl Stack {
         Ok(())
     }
 
+    /// Tells the shop how to behave towards an account at a step.
+    pub(crate) async fn behave(&self, email: &str, step: &str, behaviour: &Value) -> Result<()> {
+        let request = self.http.put(format!("{}/admin/behaviours", STACK.sandbox_url));
+        let body = json!({"email": email, "step": step, "behaviour": behaviour});
+        let request = request.header("x-admin-token", &STACK.sandbox_admin_token).json(&body);
+        request.send().await?.error_for_status()?;
+        Ok(())
+    }
+
     fn pid(&self) -> Result<i32> {
         let description: Value = serde_json::from_str(&std::fs::read_to_string(&self.file)?)?;
         let pid = description.get("pid").and_then(Value::as_i64).context("no pid")?;
@@ -161,15 +188,42 @@ async fn pause(deadline: Instant, what: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn process(pid: i32, function: &str, message: &Value) -> Process {
+        Process {
+            function: function.to_owned(),
+            pid: Some(pid),
+            state: "busy".to_owned(),
+            messages: vec![message.to_string()],
+        }
+    }
+
+    #[test]
+    fn work_is_in_other_hands_if_another_of_the_kind_has_its_account_or_its_lane() {
+        // The client is the same everywhere.
+        let owner = json!({"client": "cl_0198f0c2d1b47a3ea0d1c2b3a4958677", "mode": "test"});
+        let job = |account| json!({"account": account, "type": "place_order", "owner": owner});
+        let frozen = process(1, "order-processor", &job("sandbox-1"));
+        assert!(frozen.is_replaced_by(&process(2, "order-processor", &job("sandbox-1"))));
+        assert!(!frozen.is_replaced_by(&process(2, "order-processor", &job("sandbox-2"))));
+        assert!(!frozen.is_replaced_by(&process(2, "dead-letters", &job("sandbox-1"))));
+        assert!(!frozen.is_replaced_by(&frozen));
+        let idle = Process {
+            state: "idle".to_owned(),
+            ..process(2, "order-processor", &job("sandbox-1"))
+        };
+        assert!(!frozen.is_replaced_by(&idle));
+        let delivery =
+            |request| json!({"type": "deliver", "owner": owner, "lane": {"request": request}});
+        let sender = process(3, "webhook-sender", &delivery("1"));
+        assert!(sender.is_replaced_by(&process(4, "webhook-sender", &delivery("1"))));
+        assert!(!sender.is_replaced_by(&process(4, "webhook-sender", &delivery("2"))));
+    }
+
     #[test]
     fn ids_are_found_whatever_a_message_looks_like() {
         let id = "0198f0c2d1b47a3ea0d1c2b3a4958677";
-        let process = Process {
-            function: "order-processor".to_owned(),
-            pid: Some(1),
-            state: "busy".to_owned(),
-            messages: vec![format!(r#"{{"type":"place_order","order":"{id}","client":"c-1"}}"#)],
-        };
+        let message = json!({"type": "place_order", "order": id, "client": "c-1"});
+        let process = process(1, "order-processor", &message);
         assert_eq!(process.ids(), [id]);
     }
 }

@@ -23,23 +23,38 @@ use crate::{
     stack::{Process, Stack, signal},
 };
 
-/// How long a victim is looked for before another is taken.
-const SEARCH_LIMIT: Duration = Duration::from_secs(5);
+/// How long a victim is looked for.
+const SEARCH_LIMIT: Duration = Duration::from_secs(20);
+/// How long before what it works on is made once more, if it has no work otherwise.
+const WORK_LIMIT: Duration = Duration::from_secs(5);
 /// How often.
 const SEARCH_PAUSE: Duration = Duration::from_millis(15);
 /// How long a frozen worker waits for somebody to take its work once it could be taken.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(20);
-
 /// When it begins to look for that: work is done fast.
 const LOOKS_BEFORE: Duration = Duration::from_secs(2);
 
+/// If so many are to be frozen, one of them must thaw after another has its work.
+const FREEZES_THAT_PROVE: u64 = 3;
+
 /// Whom a blow hit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Hit {
     /// The worker at something that has one of these ids.
     Worker(Vec<String>),
     /// Everybody, or the shop, which says of nobody whom it serves.
     All,
+}
+
+impl Hit {
+    /// None if the process never is at the shop: a sender works on the same orders as a worker does.
+    fn of(process: &Process) -> Option<Self> {
+        let is = |victim: Victim| process.function.ends_with(victim.function());
+        if is(Victim::Shop) {
+            return Some(Self::All);
+        }
+        is(Victim::OrderProcessor).then(|| Self::Worker(process.ids()))
+    }
 }
 
 /// When a frozen worker's work is somebody else's.
@@ -51,20 +66,77 @@ pub(crate) struct Terms {
     pub(crate) sender: Duration,
 }
 
+/// How often something was to be done.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    struck: u64,
+    /// Nobody of that kind was met.
+    missed: u64,
+}
+
+impl Tally {
+    fn count(&mut self, is_done: bool) {
+        *(if is_done { &mut self.struck } else { &mut self.missed }) += 1;
+    }
+
+    fn of(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            struck: sum.struck + one.struck,
+            missed: sum.missed + one.missed,
+        })
+    }
+
+    const fn wanted(self) -> u64 {
+        self.struck + self.missed
+    }
+}
+
 /// What went wrong so far.
 #[derive(Debug, Default)]
 struct Done {
-    kills: BTreeMap<Victim, u64>,
-    freezes: u64,
+    kills: BTreeMap<Victim, Tally>,
+    freezes: BTreeMap<Victim, Tally>,
     thawed: u64,
     /// Of the thawed, those whose work was in other hands as they thawed.
     taken_over: u64,
-    emulator_ends: u64,
-    stack_ends: u64,
-    missed: u64,
+    emulator_ends: Tally,
+    stack_ends: Tally,
     /// Who stands still now: nobody else strikes them, or they would be met more often than all others.
     frozen: BTreeSet<i32>,
     blows: Vec<(Hit, Blow)>,
+}
+
+impl Done {
+    fn count(&mut self, strike: Strike, is_done: bool) {
+        let tally = match strike {
+            Strike::Kill(victim) => self.kills.entry(victim).or_default(),
+            Strike::Freeze(victim) => self.freezes.entry(victim).or_default(),
+            Strike::EndEmulator => &mut self.emulator_ends,
+            Strike::EndStack => &mut self.stack_ends,
+        };
+        tally.count(is_done);
+    }
+
+    fn all(&self) -> Tally {
+        let Self { kills, freezes, emulator_ends, stack_ends, .. } = self;
+        let ends = [emulator_ends, stack_ends];
+        Tally::of(kills.values().chain(freezes.values()).chain(ends).copied())
+    }
+
+    /// Why what went wrong is too little, in words: a run in which little goes wrong proves little.
+    fn shortcomings(&self) -> Vec<String> {
+        let mut shortcomings = Vec::new();
+        let Tally { missed, .. } = self.all();
+        if missed * 10 > self.all().wanted() {
+            shortcomings.push(format!("{missed} of {} strikes met nobody", self.all().wanted()));
+        }
+        let freezes = Tally::of(self.freezes.values().copied()).wanted();
+        if freezes >= FREEZES_THAT_PROVE && self.taken_over == 0 {
+            shortcomings
+                .push(format!("none of {freezes} frozen thawed after another had its work"));
+        }
+        shortcomings
+    }
 }
 
 /// What went wrong so far, for all who count it.
@@ -80,22 +152,22 @@ impl Strikes {
 
     /// How many there were.
     pub(crate) fn count(&self) -> u64 {
-        self.with(|done| {
-            done.kills.values().sum::<u64>() + done.freezes + done.emulator_ends + done.stack_ends
-        })
+        self.with(|done| done.all().struck)
     }
 
-    /// Whether nearly all victims were met: a run in which little went wrong proves little.
-    pub(crate) fn are_enough(&self) -> bool {
-        let missed = self.with(|done| done.missed);
-        missed * 10 <= missed + self.count()
+    /// Why they are too few, in words.
+    pub(crate) fn shortcomings(&self) -> Vec<String> {
+        self.with(|done| done.shortcomings())
     }
 
     /// How many there were, in words.
     pub(crate) fn told(&self) -> String {
         self.with(|done| {
-            let Done { freezes, thawed, taken_over, emulator_ends, stack_ends, missed, .. } = done;
-            let kills: u64 = done.kills.values().sum();
+            let Done { thawed, taken_over, emulator_ends, stack_ends, .. } = &*done;
+            let struck = |all: &BTreeMap<_, Tally>| Tally::of(all.values().copied()).struck;
+            let (kills, freezes) = (struck(&done.kills), struck(&done.freezes));
+            let (emulator_ends, stack_ends) = (emulator_ends.struck, stack_ends.struck);
+            let missed = done.all().missed;
             format!(
                 "{kills} kills, {freezes} freezes ({thawed} thawed, {taken_over} of them as others had their work), \
                  the emulator ended {emulator_ends} times and the stack {stack_ends} times, {missed} victims not met"
@@ -103,10 +175,15 @@ impl Strikes {
         })
     }
 
-    /// How many of each function's processes were killed, in words.
-    pub(crate) fn told_kills(&self) -> String {
-        let line = |(victim, count): (&Victim, &u64)| format!("{count} {victim:?}");
-        self.with(|done| done.kills.iter().map(line).collect::<Vec<_>>().join(", "))
+    /// How many processes of each kind were killed and how many frozen, of how many that were to be, in words.
+    pub(crate) fn told_kinds(&self) -> String {
+        let line = |(victim, tally): (&Victim, &Tally)| {
+            format!("{} of {} {victim:?}", tally.struck, tally.wanted())
+        };
+        let lines = |all: &BTreeMap<_, _>| all.iter().map(line).collect::<Vec<_>>().join(", ");
+        self.with(|done| {
+            format!("killed: {}\n   frozen: {}", lines(&done.kills), lines(&done.freezes))
+        })
     }
 
     /// What hit the workers of each account, by its place. `account_of` says whose an id is.
@@ -131,8 +208,8 @@ impl Strikes {
         blows
     }
 
-    fn note(&self, hit: Hit, thawed_at_ms: Option<i64>, at_ms: i64) {
-        self.with(|done| done.blows.push((hit, Blow { at_ms, thawed_at_ms })));
+    fn note(&self, hit: Option<Hit>, thawed_at_ms: Option<i64>, at_ms: i64) {
+        self.with(|done| done.blows.extend(hit.map(|hit| (hit, Blow { at_ms, thawed_at_ms }))));
     }
 }
 
@@ -144,6 +221,8 @@ pub(crate) struct Striker {
     pub(crate) strikes: Strikes,
     /// When a frozen process may go on.
     pub(crate) terms: Terms,
+    /// After this nobody is struck any more.
+    pub(crate) deadline: Instant,
 }
 
 impl Striker {
@@ -157,35 +236,40 @@ impl Striker {
         let mut rng = StdRng::seed_from_u64(!seed);
         let mut frozen = JoinSet::new();
         for Planned { after, strike } in planned {
-            while ended() < after {
+            while ended() < after && Instant::now() < self.deadline {
                 sleep(SEARCH_PAUSE).await;
+            }
+            if Instant::now() >= self.deadline {
+                self.strikes.with(|all| all.count(strike, false));
+                continue;
+            }
+            // Who stands still ends with the stack; one at least must have thawed before.
+            if strike == Strike::EndStack && self.strikes.with(|done| done.taken_over == 0) {
+                thawed(&mut frozen).await;
             }
             let done = match strike {
                 Strike::Kill(victim) => self.kill(victim, &mut rng).await,
                 Strike::Freeze(victim) => self.freeze(victim, &mut rng, &mut frozen).await,
-                Strike::EndEmulator => self.end_emulator().await,
+                Strike::EndEmulator => self.stack.end_emulator().await,
                 Strike::EndStack => self.end_stack().await,
             };
+            self.strikes.with(|all| all.count(strike, done.is_ok()));
             if let Err(error) = done {
                 println!("   not done: {strike:?}: {error:#}");
-                self.strikes.with(|done| done.missed += 1);
             }
         }
-        while frozen.join_next().await.is_some() {}
+        thawed(&mut frozen).await;
     }
 
     async fn kill(&self, victim: Victim, rng: &mut StdRng) -> Result<()> {
         loop {
-            let (victim, process) = self.find(victim, rng).await?;
+            let process = self.find(victim, rng).await?;
             let (Some(pid), at_ms) = (process.pid, clock::now_ms()) else { continue };
             // It may have ended a moment ago.
             if signal(pid, Signal::KILL).is_err() {
                 continue;
             }
-            self.strikes.with(|done| *done.kills.entry(victim).or_default() += 1);
-            let is_shop = process.function.ends_with(Victim::Shop.function());
-            let hit = if is_shop { Hit::All } else { Hit::Worker(process.ids()) };
-            self.strikes.note(hit, None, at_ms);
+            self.strikes.note(Hit::of(&process), None, at_ms);
             return Ok(());
         }
     }
@@ -198,8 +282,7 @@ impl Striker {
     ) -> Result<()> {
         let overtime = self.terms.sender.max(self.terms.worker) + TAKEOVER_LIMIT * 2;
         loop {
-            let (victim, process) = self.find(victim, rng).await?;
-            let Some(pid) = process.pid else { continue };
+            let Some(pid) = self.find(victim, rng).await?.pid else { continue };
             if signal(pid, Signal::STOP).is_err() {
                 continue;
             }
@@ -211,41 +294,42 @@ impl Striker {
             if !self.stack.allow_overtime(pid, overtime).await? {
                 continue;
             }
-            self.strikes.with(|done| {
-                done.freezes += 1;
-                done.frozen.insert(pid);
-            });
+            self.strikes.with(|done| done.frozen.insert(pid));
             let term =
                 if victim == Victim::WebhookSender { self.terms.sender } else { self.terms.worker };
-            let thaw = Thaw { pid, at_ms, ids: process.ids(), delay_ms: rng.random_range(0..400) };
+            let thaw = Thaw { pid, at_ms, process, delay_ms: rng.random_range(0..400) };
             frozen.spawn(thaw.when_taken_over(self.stack.clone(), self.strikes.clone(), term));
             return Ok(());
         }
     }
 
-    /// A process of `victim` that is at work, if there is one soon, or else one that works for an account.
-    async fn find(&self, victim: Victim, rng: &mut StdRng) -> Result<(Victim, Process)> {
-        match victim {
-            Victim::Sweeper => {
-                self.stack.invoke("SweeperFunction", &json!({}), false).await?;
-            }
-            Victim::DeadLetters => self.leave_dead_letter(rng).await?,
-            Victim::OrderProcessor
-            | Victim::WebhookSender
-            | Victim::CreateOrder
-            | Victim::Shop
-            | Victim::Any => {}
-        }
-        for victim in [victim, Victim::OrderProcessor] {
-            let started = Instant::now();
-            while started.elapsed() < SEARCH_LIMIT {
+    /// A process of `victim` that is at work, if there is one soon. Nobody else will do: who is never met must show.
+    async fn find(&self, victim: Victim, rng: &mut StdRng) -> Result<Process> {
+        let started = Instant::now();
+        while started.elapsed() < SEARCH_LIMIT {
+            self.make_work_for(victim, rng).await?;
+            let made = Instant::now();
+            while made.elapsed() < WORK_LIMIT {
                 if let Some(process) = self.look_for(victim, rng).await? {
-                    return Ok((victim, process));
+                    return Ok(process);
                 }
                 sleep(SEARCH_PAUSE).await;
             }
         }
         anyhow::bail!("nobody is at work")
+    }
+
+    /// Those that orders do not keep busy get something to do.
+    async fn make_work_for(&self, victim: Victim, rng: &mut StdRng) -> Result<()> {
+        match victim {
+            Victim::Sweeper => self.stack.invoke("SweeperFunction", &json!({}), false).await,
+            Victim::DeadLetters => self.leave_dead_letter(rng).await,
+            Victim::OrderProcessor
+            | Victim::WebhookSender
+            | Victim::CreateOrder
+            | Victim::Shop
+            | Victim::Any => Ok(()),
+        }
     }
 
     async fn look_for(&self, victim: Victim, rng: &mut StdRng) -> Result<Option<Process>> {
@@ -274,36 +358,35 @@ impl Striker {
         Ok(())
     }
 
-    async fn end_emulator(&self) -> Result<()> {
-        self.stack.end_emulator().await?;
-        self.strikes.with(|done| done.emulator_ends += 1);
-        Ok(())
-    }
-
     async fn end_stack(&self) -> Result<()> {
         let started_ms = clock::now_ms();
         self.stack.end().await?;
-        self.strikes.with(|done| done.stack_ends += 1);
         // Every process died somewhen in between, the first ones after the grace that the stack gives.
         for at_ms in (started_ms..=clock::now_ms()).step_by(100) {
-            self.strikes.note(Hit::All, None, at_ms);
+            self.strikes.note(Some(Hit::All), None, at_ms);
         }
         Ok(())
     }
+}
+
+/// Waits until nobody stands still.
+async fn thawed(frozen: &mut JoinSet<()>) {
+    while frozen.join_next().await.is_some() {}
 }
 
 /// A process that stands still.
 struct Thaw {
     pid: i32,
     at_ms: i64,
-    ids: Vec<String>,
+    /// As it stood still.
+    process: Process,
     delay_ms: u64,
 }
 
 impl Thaw {
     /// Lets it go on a moment after somebody else has its work, and not before `term`.
     async fn when_taken_over(self, stack: Stack, strikes: Strikes, term: Duration) {
-        let Self { pid, at_ms, ids, delay_ms } = self;
+        let Self { pid, at_ms, process, delay_ms } = self;
         let earliest = Instant::now() + term;
         sleep(term.saturating_sub(LOOKS_BEFORE)).await;
         let mut is_taken_over = false;
@@ -313,19 +396,101 @@ impl Thaw {
         while !is_over(is_taken_over) {
             sleep(Duration::from_millis(50)).await;
             let processes = stack.processes().await.unwrap_or_default();
-            is_taken_over |= processes.iter().any(|one| {
-                one.is_busy() && one.pid != Some(pid) && one.ids().iter().any(|id| ids.contains(id))
-            });
+            is_taken_over |= processes.iter().any(|other| process.is_replaced_by(other));
         }
         sleep(Duration::from_millis(delay_ms)).await;
         let thawed_at_ms = clock::now_ms();
         // If the stack has ended meanwhile, so has the process.
         let is_there = signal(pid, Signal::CONT).is_ok();
-        strikes.note(Hit::Worker(ids), is_there.then_some(thawed_at_ms), at_ms);
+        strikes.note(Hit::of(&process), is_there.then_some(thawed_at_ms), at_ms);
         strikes.with(|done| {
             done.frozen.remove(&pid);
             done.thawed += u64::from(is_there);
             done.taken_over += u64::from(is_there && is_taken_over);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn process(function: &str) -> Process {
+        let messages = vec!["0198f0c2d1b47a3ea0d1c2b3a4958677".to_owned()];
+        Process {
+            function: format!("spelter-local{function}"),
+            pid: Some(1),
+            state: "busy".to_owned(),
+            messages,
+        }
+    }
+
+    fn done(strike: Strike, struck: usize, missed: usize) -> Done {
+        let mut done = Done::default();
+        for number in 0..struck + missed {
+            done.count(strike, number < struck);
+        }
+        done
+    }
+
+    #[test]
+    fn a_blow_hits_an_account_only_where_its_worker_or_the_shop_is_struck() {
+        let worker = process(Victim::OrderProcessor.function());
+        assert_eq!(Hit::of(&worker), Some(Hit::Worker(worker.ids())));
+        assert_eq!(Hit::of(&process(Victim::Shop.function())), Some(Hit::All));
+        for other in [Victim::WebhookSender, Victim::CreateOrder, Victim::DeadLetters] {
+            assert_eq!(Hit::of(&process(other.function())), None);
+        }
+    }
+
+    #[test]
+    fn one_victim_in_ten_may_not_be_met() {
+        let kill = Strike::Kill(Victim::Sweeper);
+        assert!(done(kill, 9, 1).shortcomings().is_empty());
+        assert_eq!(done(kill, 9, 2).shortcomings().len(), 1);
+        assert_eq!(done(kill, 9, 2).all(), Tally { struck: 9, missed: 2 });
+        assert_eq!(done(Strike::EndStack, 0, 1).shortcomings().len(), 1);
+    }
+
+    #[test]
+    fn of_three_frozen_one_must_thaw_after_another_has_its_work() {
+        let freeze = Strike::Freeze(Victim::OrderProcessor);
+        assert!(done(freeze, 2, 0).shortcomings().is_empty());
+        assert_eq!(done(freeze, 3, 0).shortcomings().len(), 1);
+        let thawed = Done { thawed: 3, taken_over: 1, ..done(freeze, 3, 0) };
+        assert!(thawed.shortcomings().is_empty());
+    }
+
+    #[test]
+    fn each_kind_is_told() {
+        let strikes = Strikes::default();
+        for (strike, is_done) in [
+            (Strike::Kill(Victim::Shop), true),
+            (Strike::Kill(Victim::Sweeper), false),
+            (Strike::Freeze(Victim::WebhookSender), true),
+        ] {
+            strikes.with(|done| done.count(strike, is_done));
+        }
+        let told = "killed: 0 of 1 Sweeper, 1 of 1 Shop\n   frozen: 1 of 1 WebhookSender";
+        assert_eq!(strikes.told_kinds(), told);
+        assert_eq!(strikes.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_orders_that_never_end() {
+        let striker = Striker {
+            stack: Stack::new(::tests::http(), PathBuf::new()),
+            strikes: Strikes::default(),
+            terms: Terms { worker: Duration::ZERO, sender: Duration::ZERO },
+            deadline: Instant::now() + Duration::from_millis(50),
+        };
+        let planned = vec![Planned { after: 1, strike: Strike::EndStack }];
+        let struck = timeout(Duration::from_secs(10), striker.strike_all(planned, 1, || 0));
+        assert!(struck.await.is_ok());
+        assert_eq!(striker.strikes.with(|done| done.all()), Tally { struck: 0, missed: 1 });
     }
 }

@@ -1,0 +1,160 @@
+//! What a run leaves behind once nothing goes wrong any more.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use ::tests::{STACK, queues, tables};
+use anyhow::Result;
+use crash_verdict::Ending;
+use futures::{StreamExt, stream};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    client::{Client, Found},
+    clock,
+    overlap::Entry,
+    presses,
+    stack::Stack,
+};
+
+/// Of calls that only look.
+const AT_ONCE: usize = 8;
+/// How long everything may take to end.
+const SETTLE_LIMIT: Duration = Duration::from_mins(10);
+/// What lost its message is found by the sweeper after ten minutes. Once nothing else goes wrong, its clock is turned
+/// forward by a little more.
+const SWEEP_AHEAD_SECONDS: i64 = 11 * 60;
+/// And so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(20);
+/// What is empty when nothing is left to be done: items of the table of orders, by the beginning of their sort keys.
+const TO_BE_EMPTY: [&str; 3] = ["LANE#", "JOB#", "HEAD"];
+/// What the sort key of an order begins with.
+const ORDER: &str = "ORDER#";
+
+/// What is left.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    /// How each order ended; one that nobody knows is missing.
+    pub(crate) endings: BTreeMap<String, Ending>,
+    /// When the markers of those were written that had one.
+    pub(crate) marked_at_ms: BTreeMap<String, i64>,
+    /// What is still to be done, in words.
+    pub(crate) left: Vec<String>,
+    /// Every order there is.
+    pub(crate) stored: BTreeSet<String>,
+}
+
+/// Waits until the orders `open` have ended and nothing is left to be done, or until nobody waits for that any more.
+pub(crate) async fn settle(
+    client: &Client,
+    stack: &Stack,
+    mut open: Vec<String>,
+) -> Result<Aftermath> {
+    let deadline = Instant::now() + SETTLE_LIMIT;
+    let mut swept_at = None;
+    let mut aftermath = Aftermath::default();
+    loop {
+        open = aftermath.ask(client, open).await;
+        let left = if open.is_empty() { left().await } else { Vec::new() };
+        if open.is_empty() && left.is_empty() || Instant::now() > deadline {
+            let keys = tables::keys("OrdersTable", &[ORDER]).await;
+            let ids = keys.iter().filter_map(|(_, sort_key)| sort_key.strip_prefix(ORDER));
+            return Ok(Aftermath { left, stored: ids.map(str::to_owned).collect(), ..aftermath });
+        }
+        if swept_at.is_none_or(|at: Instant| at.elapsed() > SWEEP_EVERY) {
+            swept_at = Some(Instant::now());
+            let event = json!({"time": clock::in_seconds(SWEEP_AHEAD_SECONDS)});
+            stack.invoke("SweeperFunction", &event, true).await?;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+impl Aftermath {
+    /// Whether an order was said not to be placed while it still could be, as its account's journal shows.
+    pub(crate) fn is_said_too_soon(&self, id: &str, journal: &[Entry]) -> bool {
+        let said_at = match self.endings.get(id) {
+            Some(Ending::Failed { not_placed_at, .. }) => *not_placed_at,
+            Some(Ending::Placed(_) | Ending::Unknown | Ending::Open) | None => None,
+        };
+        let times = self.marked_at_ms.get(id).zip(said_at);
+        times.is_some_and(|(marked_at_ms, said_at)| {
+            presses::is_too_soon(journal, *marked_at_ms, said_at.as_millisecond())
+        })
+    }
+
+    /// Asks how these orders ended: those that have not.
+    async fn ask(&mut self, client: &Client, ids: Vec<String>) -> Vec<String> {
+        let asked = stream::iter(ids).map(async |id| {
+            let found = client.get(&id).await;
+            (id, found)
+        });
+        let asked: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
+        let mut open = Vec::new();
+        for (id, found) in asked {
+            let ending = match &found {
+                Found::Order(body) => {
+                    let marked_at_ms = presses::marked_at_ms(body);
+                    self.marked_at_ms.extend(marked_at_ms.map(|at_ms| (id.clone(), at_ms)));
+                    Ending::of(body)
+                }
+                Found::NoAnswer => Ending::Open,
+                Found::Nothing => continue,
+            };
+            if ending == Ending::Open {
+                open.push(id.clone());
+            }
+            self.endings.insert(id, ending);
+        }
+        open
+    }
+}
+
+/// What is still to be done, in words.
+async fn left() -> Vec<String> {
+    let mut left = Vec::new();
+    for (name, url) in &STACK.queues {
+        let depth = queues::depth(url).await;
+        if depth > 0 {
+            left.push(format!("{depth} messages in {name}"));
+        }
+    }
+    left.extend(items_left(&tables::keys("OrdersTable", &TO_BE_EMPTY).await));
+    left
+}
+
+/// What these items, by their keys, say is still to be done. Nobody but this test has any, so all of them count,
+/// whoever has them: jobs are an account's and not a client's.
+fn items_left(keys: &[(String, String)]) -> Vec<String> {
+    let is_to_be_done =
+        |sort_key: &str| TO_BE_EMPTY.iter().any(|prefix| sort_key.starts_with(prefix));
+    let items = keys.iter().filter(|(_, sort_key)| is_to_be_done(sort_key));
+    items.map(|(partition, sort_key)| format!("{partition} {sort_key} is left")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_and_lanes_are_left_whoever_has_them() {
+        let key = |partition: &str, sort_key: &str| (partition.to_owned(), sort_key.to_owned());
+        let keys = [
+            key("BACKLOG#sandbox-1", "HEAD"),
+            key("BACKLOG#sandbox-1", "JOB#1"),
+            key("cl_1#test", "LANE#1#2#3#4"),
+            key("cl_1#test", "ORDER#1"),
+        ];
+        assert_eq!(
+            items_left(&keys),
+            [
+                "BACKLOG#sandbox-1 HEAD is left",
+                "BACKLOG#sandbox-1 JOB#1 is left",
+                "cl_1#test LANE#1#2#3#4 is left"
+            ]
+        );
+    }
+}
