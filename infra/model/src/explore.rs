@@ -1,8 +1,9 @@
 //! The searches: every single fault, every pair, and many from seeds; and each guard taken away, to see that it is missed.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     rc::Rc,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::Instant,
 };
@@ -12,10 +13,11 @@ use crash_verdict::Verdict;
 use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
 
 use crate::{
+    again::{Again, Size, Strike},
     clients::{Whim, Whims},
-    faults::{Callee, Fault, Faults},
+    faults::Callee,
     platform::Deployment,
-    run::{Load, Outcome, Run, run},
+    run::{Load, Outcome},
 };
 
 /// What was found.
@@ -25,6 +27,8 @@ pub struct Found {
     pub total: Verdict,
     /// How many runs there were.
     pub runs: u64,
+    /// The same for the same runs in the same order.
+    pub hash: u64,
     /// How to repeat the first runs that went wrong.
     pub bad: Vec<String>,
 }
@@ -33,15 +37,10 @@ pub struct Found {
 const MOST_TOLD: usize = 10;
 
 impl Found {
-    fn add(&mut self, name: impl FnOnce() -> String, verdict: Verdict) {
-        self.runs += 1;
-        if !verdict.is_good() && self.bad.len() < MOST_TOLD {
-            self.bad.push(format!("{}\n{verdict}", name()));
-        }
-        self.total += verdict;
-    }
-
     fn merge(&mut self, other: Self) {
+        let mut hasher = DefaultHasher::new();
+        (self.hash, other.hash).hash(&mut hasher);
+        self.hash = hasher.finish();
         self.runs += other.runs;
         self.bad.extend(other.bad);
         self.bad.truncate(MOST_TOLD);
@@ -49,6 +48,46 @@ impl Found {
     }
 }
 
+/// Does runs, and says at once how to repeat one that goes wrong; all that happened in the first such run is written down.
+#[derive(Default)]
+struct Watch {
+    is_one_told: AtomicBool,
+}
+
+impl Watch {
+    /// Does a run, and adds it to `found`. What it called, unless it broke off.
+    fn attempt(
+        &self,
+        deployment: &Rc<Deployment>,
+        again: &Again,
+        found: &mut Found,
+    ) -> Vec<Callee> {
+        let (verdict, hash, callees) = match again.attempt(deployment, false) {
+            Ok(Outcome { verdict, hash, callees, .. }) => (verdict, hash, callees),
+            Err(error) => {
+                let lost = vec![format!("{error:#}")];
+                (Verdict { lost, ..Verdict::default() }, 0, Vec::new())
+            }
+        };
+        let mut bad = Vec::new();
+        if !verdict.is_good() {
+            bad.push(format!("{again}\n{verdict}"));
+            self.tell(deployment, again);
+        }
+        found.merge(Found { total: verdict, runs: 1, hash, bad });
+        callees
+    }
+
+    fn tell(&self, deployment: &Rc<Deployment>, again: &Again) {
+        println!("WENT WRONG: {again}");
+        if !self.is_one_told.swap(true, Ordering::Relaxed) {
+            match again.write_down(deployment) {
+                Ok(path) => println!("  all that happened: {}", path.display()),
+                Err(error) => println!("  what happened could not be written down: {error:#}"),
+            }
+        }
+    }
+}
 /// Makes a deployment: each thread has its own.
 pub type Deploy<'a> = &'a (dyn Fn() -> Result<Deployment> + Sync);
 
@@ -98,29 +137,20 @@ pub struct Search {
     pub first: u64,
     /// How many.
     pub seeds: u64,
-    /// A fault strikes at one call in so many.
-    pub one_in: u32,
     /// What is tried in each run.
-    pub load: Load,
-}
-
-/// The run of `seed`.
-pub fn of_seed(search: Search, seed: u64, without: Option<Guard>, is_told: bool) -> Run {
-    let faults = Faults::random(seed, search.one_in);
-    Run { seed, load: search.load, faults, without, is_told }
+    pub size: Size,
 }
 
 /// Runs of many seeds.
 pub fn random(search: Search, deploy: Deploy<'_>) -> Result<Found> {
-    let started = Instant::now();
+    let (started, watch) = (Instant::now(), Watch::default());
     let parts = in_parallel(search.seeds, deploy, |deployment, number| {
-        let seed = search.first + number;
-        let outcome = run(deployment, of_seed(search, seed, None, false))?;
+        let again = Again::Seed { seed: search.first + number, size: search.size, without: None };
+        let mut found = Found::default();
+        watch.attempt(deployment, &again, &mut found);
         if number % 50 == 49 {
             println!("  {} seeds in {:.0?}", number + 1, started.elapsed());
         }
-        let mut found = Found::default();
-        found.add(|| format!("--seed {seed}"), outcome.verdict);
         Ok(found)
     })?;
     Ok(merged(parts))
@@ -162,47 +192,43 @@ const fn scene(orders: usize, whim: Whim) -> Load {
     Load { orders, accounts: 1, whims, mails_codes: false, has_balance: false, called_at_once }
 }
 
-/// One scene with these faults.
-pub fn of_faults(scene: Scene, faults: &[(u64, Fault)], is_told: bool) -> Run {
-    let faults = Faults::At(faults.to_vec());
-    Run { seed: 1, load: scene.load, faults, without: None, is_told }
-}
-
 /// Every fault that can strike after call `after` of a run that had these calls.
-fn faults_after(callees: &[Callee], after: u64) -> impl Iterator<Item = (u64, Fault)> {
+fn faults_after(callees: &[Callee], after: u64) -> impl Iterator<Item = Strike> {
     let numbered = (0_u64..).zip(callees).filter(move |(at, _)| *at >= after);
-    numbered.flat_map(|(at, callee)| callee.faults().iter().map(move |fault| (at, *fault)))
+    numbered.flat_map(|(at, callee)| {
+        callee.faults().iter().map(move |fault| Strike { at, fault: *fault })
+    })
 }
 
-/// Every single fault of `scene`, and if `pairs` are wanted, every second one after it; only each `stride`th of the pairs.
-pub fn exhaustive(scene: Scene, pairs: Option<u64>, deploy: Deploy<'_>) -> Result<Found> {
-    let started = Instant::now();
-    let Outcome { callees, verdict, .. } = run(&Rc::new(deploy()?), of_faults(scene, &[], false))?;
+/// Every single fault of scene `number`, and if `pairs` are wanted, every second one after it; only each `stride`th of the
+/// pairs.
+pub fn exhaustive(number: usize, pairs: Option<u64>, deploy: Deploy<'_>) -> Result<Found> {
+    let (started, watch, scene) = (Instant::now(), Watch::default(), SCENES[number]);
+    let of = |faults: &[Strike]| Again::Scene { number, faults: faults.to_vec() };
+    let Outcome { callees, verdict, .. } = of(&[]).attempt(&Rc::new(deploy()?), false)?;
     if !verdict.is_good() {
-        bail!("{} goes wrong without a fault:\n{verdict}", scene.name);
+        bail!("{} goes wrong without a fault: {}\n{verdict}", scene.name, of(&[]));
     }
     let singles: Vec<_> = faults_after(&callees, 0).collect();
     let count = u64::try_from(singles.len())?;
     println!("  {}: {} calls, {count} single faults", scene.name, callees.len());
-    let name = |faults: &[(u64, Fault)]| format!("{}: {faults:?}", scene.name);
+    let all_pairs = AtomicU64::new(0);
     let parts = in_parallel(count, deploy, |deployment, number| {
         let mut found = Found::default();
         let first = singles[usize::try_from(number)?];
-        let outcome = run(deployment, of_faults(scene, &[first], false))?;
-        found.add(|| name(&[first]), outcome.verdict);
+        let callees = watch.attempt(deployment, &of(&[first]), &mut found);
+        let seconds: Vec<_> = faults_after(&callees, first.at + 1).collect();
+        all_pairs.fetch_add(u64::try_from(seconds.len())?, Ordering::Relaxed);
         let Some(stride) = pairs else { return Ok(found) };
-        let seconds = faults_after(&outcome.callees, first.0 + 1);
-        let seconds = (number..).zip(seconds).filter(|(place, _)| place % stride == 0);
-        for (_, second) in seconds {
-            let both = [first, second];
-            let outcome = run(deployment, of_faults(scene, &both, false))?;
-            found.add(|| name(&both), outcome.verdict);
+        for (_, second) in (number..).zip(seconds).filter(|(place, _)| place % stride == 0) {
+            watch.attempt(deployment, &of(&[first, second]), &mut found);
         }
         if number % 100 == 99 {
             println!("  {} of {count} in {:.0?}", number + 1, started.elapsed());
         }
         Ok(found)
     })?;
+    println!("  of {} pairs", all_pairs.into_inner());
     Ok(merged(parts))
 }
 
@@ -222,9 +248,10 @@ fn bite(
     search: Search,
     deployment: &Rc<Deployment>,
 ) -> Result<Option<(u64, Verdict)>> {
-    for number in 0..search.seeds {
-        let seed = search.first + number;
-        let outcome = run(deployment, of_seed(search, seed, Some(guard), false))?;
+    let Search { first, seeds, size } = search;
+    for number in 0..seeds {
+        let of = |without| Again::Seed { seed: first + number, size, without };
+        let outcome = of(Some(guard)).attempt(deployment, false)?;
         if !outcome.verdict.is_good() {
             return Ok(Some((number + 1, outcome.verdict)));
         }

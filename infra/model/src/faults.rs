@@ -5,6 +5,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::{
     actor,
+    again::Strike,
     journal::note,
     world::{self, World},
 };
@@ -30,6 +31,21 @@ pub enum Fault {
     Twice,
     /// It is done and lost: the queue forgets the message.
     Forgotten,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::NoAnswer,
+        Self::Refused,
+        Self::FreezeBefore,
+        Self::FreezeAfter,
+        Self::ThawLate,
+        Self::Twice,
+        Self::Forgotten,
+    ];
 }
 
 /// What is called, as far as that decides what can go wrong.
@@ -86,7 +102,7 @@ impl Callee {
 /// Which faults strike.
 pub enum Faults {
     /// These, each at the call of its number.
-    At(Vec<(u64, Fault)>),
+    At(Vec<Strike>),
     /// Any, at one call in so many.
     Random {
         /// Decides.
@@ -121,7 +137,7 @@ fn next(world: &mut World, callee: Callee) -> Option<Fault> {
     let number = u64::try_from(world.calls.callees.len()).unwrap_or(u64::MAX);
     world.calls.callees.push(callee);
     let fault = match &mut world.faults {
-        Faults::At(faults) => faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault),
+        Faults::At(faults) => faults.iter().find(|one| one.at == number).map(|one| one.fault),
         Faults::Random { rng, one_in } => {
             let strikes = rng.random_ratio(1, *one_in);
             strikes.then(|| callee.faults().choose(rng).copied()).flatten()

@@ -1,4 +1,5 @@
-//! What happened in a run, in order: a hash of it always, its text if somebody wants to read it.
+//! What happened in a run, in order: a hash of it always, its text if somebody wants to read it. Both have what was asked of
+//! whom, and about which item or message; not what was written there, which the SDK puts in another order each time.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -27,16 +28,16 @@ impl Journal {
     }
 }
 
-/// Writes down that the one who acts now did `what`, with `details` for who reads it.
+/// Writes down that the one who acts now did `what`, with `details`.
 pub fn note(what: &str, details: impl FnOnce() -> String) {
-    let (millis, actor) = (world::millis(), actor::current());
+    let (millis, actor, details) = (world::millis(), actor::current(), details());
     world::with(|world| {
         let (id, name) = actor.map_or((0, "the world"), |actor| (actor.id(), actor.name()));
-        (millis, id, what).hash(&mut world.journal.hasher);
+        (millis, id, what, &details).hash(&mut world.journal.hasher);
         if let Some(lines) = &mut world.journal.lines {
             let seconds = millis / 1000;
             let rest = millis % 1000;
-            lines.push(format!("{seconds:>7}.{rest:03}  {name:<18} {id:<6} {what}  {}", details()));
+            lines.push(format!("{seconds:>7}.{rest:03}  {name:<18} {id:<6} {what}  {details}"));
         }
     });
 }

@@ -13,6 +13,7 @@
 )]
 
 pub mod actor;
+pub mod again;
 pub mod aws;
 pub mod balance;
 pub mod clients;
@@ -21,6 +22,7 @@ pub mod explore;
 pub mod faults;
 pub mod journal;
 pub mod mail;
+pub mod panics;
 pub mod platform;
 pub mod receiver;
 pub mod run;

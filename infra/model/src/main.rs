@@ -5,14 +5,13 @@ use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Instant};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use mimalloc::MiMalloc;
-use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
+use spelter::guards::Guard;
 
 use crash_model::{
-    clients::Whims,
+    again::{Again, Size, Strike},
     edges::{self, Crowd, Edge, Found},
-    explore::{self, Deploy, Search},
+    explore::{self, Deploy, SCENES, Search},
     platform::Deployment,
-    run::{Load, run},
 };
 
 /// A fifth of the time would go to the system's.
@@ -60,10 +59,19 @@ enum Command {
         #[arg(long)]
         seed: u64,
         #[command(flatten)]
-        random: Random,
+        size: HowMuch,
         /// Without this guard.
         #[arg(long)]
         without: Option<String>,
+    },
+    /// A run of the exhaustive search again, with all that happens.
+    ReplayFaults {
+        /// Which scene, from 0.
+        #[arg(long)]
+        scene: usize,
+        /// What goes wrong at which call: `12:CrashAfter`.
+        #[arg(long)]
+        fault: Vec<Strike>,
     },
 }
 
@@ -75,6 +83,12 @@ struct Random {
     /// The seed of the first.
     #[arg(long, default_value_t = 0)]
     first: u64,
+    #[command(flatten)]
+    size: HowMuch,
+}
+
+#[derive(Args, Clone, Copy)]
+struct HowMuch {
     /// Orders in each run.
     #[arg(long, default_value_t = 100)]
     orders: usize,
@@ -86,24 +100,9 @@ struct Random {
     one_in: u32,
 }
 
-/// All there is to try.
-const fn wild(orders: usize, accounts: usize) -> Load {
-    let called_at_once = CALLED_AT_ONCE;
-    Load {
-        orders,
-        accounts,
-        whims: Whims::Any,
-        mails_codes: true,
-        has_balance: true,
-        called_at_once,
-    }
-}
-
-impl Random {
-    fn search(self) -> Search {
-        let Self { seeds, first, orders, accounts, one_in } = self;
-        let load = wild(orders, accounts);
-        Search { first, seeds, one_in, load }
+impl From<HowMuch> for Size {
+    fn from(HowMuch { orders, accounts, one_in }: HowMuch) -> Self {
+        Self { orders, accounts, one_in }
     }
 }
 
@@ -111,11 +110,14 @@ fn main() -> Result<ExitCode> {
     let Arguments { template, command } = Arguments::parse();
     let deploy = || Deployment::read(&template);
     match command {
-        Command::Random(random) => tell(Instant::now(), explore::random(random.search(), &deploy)?),
+        Command::Random(Random { seeds, first, size }) => {
+            let search = Search { first, seeds, size: size.into() };
+            tell(Instant::now(), explore::random(search, &deploy)?)
+        }
         Command::Exhaustive { pairs } => {
             let mut codes = ExitCode::SUCCESS;
-            for scene in explore::SCENES {
-                let code = tell(Instant::now(), explore::exhaustive(scene, pairs, &deploy)?)?;
+            for number in 0..SCENES.len() {
+                let code = tell(Instant::now(), explore::exhaustive(number, pairs, &deploy)?)?;
                 if code != ExitCode::SUCCESS {
                     codes = code;
                 }
@@ -124,17 +126,23 @@ fn main() -> Result<ExitCode> {
         }
         Command::Edges { small } => edges(small, &Rc::new(deploy()?)),
         Command::Teeth { only, seeds } => teeth(only.as_deref(), seeds, &deploy),
-        Command::Replay { seed, random, without } => {
+        Command::Replay { seed, size, without } => {
             let without = without.map(|name| guard(&name)).transpose()?;
-            let of = explore::of_seed(random.search(), seed, without, true);
-            let outcome = run(&Rc::new(deploy()?), of)?;
-            for line in &outcome.lines {
-                println!("{line}");
-            }
-            println!("hash {:016x} after {:?}\n{}", outcome.hash, outcome.took, outcome.verdict);
-            Ok(code(outcome.verdict.is_good()))
+            replay(&Again::Seed { seed, size: size.into(), without }, &deploy)
+        }
+        Command::ReplayFaults { scene, fault } => {
+            replay(&Again::Scene { number: scene, faults: fault }, &deploy)
         }
     }
+}
+
+fn replay(again: &Again, deploy: Deploy<'_>) -> Result<ExitCode> {
+    let outcome = again.attempt(&Rc::new(deploy()?), true)?;
+    for line in &outcome.lines {
+        println!("{line}");
+    }
+    println!("hash {:016x} after {:?}\n{}", outcome.hash, outcome.took, outcome.verdict);
+    Ok(code(outcome.verdict.is_good()))
 }
 
 fn code(is_good: bool) -> ExitCode {
@@ -142,13 +150,13 @@ fn code(is_good: bool) -> ExitCode {
 }
 
 fn tell(started: Instant, found: explore::Found) -> Result<ExitCode> {
-    let explore::Found { total, runs, bad } = found;
+    let explore::Found { total, runs, hash, bad } = found;
     for one in &bad {
         println!("WENT WRONG: {one}");
     }
     let seconds = started.elapsed().as_secs_f64();
     let rate = f64::from(u32::try_from(total.attempted)?) / seconds;
-    println!("{total}{runs} runs in {seconds:.0} s, {rate:.0} orders/s");
+    println!("{total}{runs} runs in {seconds:.0} s, {rate:.0} orders/s, hash {hash:016x}");
     Ok(code(total.is_good()))
 }
 
@@ -190,7 +198,7 @@ fn teeth(only: Option<&str>, seeds: u64, deploy: Deploy<'_>) -> Result<ExitCode>
         Some(name) => vec![guard(name)?],
         None => Guard::ALL.to_vec(),
     };
-    let search = Search { first: 0, seeds, one_in: 40, load: wild(20, 5) };
+    let search = Search { first: 0, seeds, size: Size { orders: 20, accounts: 5, one_in: 40 } };
     let bites = explore::teeth(&guards, search, deploy)?;
     for (guard, noticed) in &bites {
         let name = format!("{guard:?}");

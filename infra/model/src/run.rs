@@ -23,6 +23,7 @@ use crate::{
     balance,
     clients::{self, Wanted, Whims},
     faults::{Callee, Faults},
+    panics,
     platform::{self, Call, Deployment},
     verdict::{Cancelling, Evidence, judge},
     world::{self, World},
@@ -122,6 +123,7 @@ pub fn in_a_world<T>(
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let Setting { seed, faults, is_told, called_at_once } = setting;
     let (db, queues) = (dynamodb::empty(&deployment.tables)?, deployment.empty_queues.clone());
+    panics::watch();
     LocalSet::new().block_on(&runtime, async {
         // A client throws dice when it is made, and only the first run of a thread makes clients.
         platform::start(deployment, called_at_once)?;
@@ -177,6 +179,7 @@ pub async fn conclude_and<T>(
     let (took, over_at) = (Duration::from_millis(world::millis()), world::now());
     let mut world = world::end().context("the world has ended twice")?;
     left.extend(world.queues.late());
+    left.extend(panics::taken().into_iter().map(|panic| format!("a panic: {panic}")));
     let evidence = Evidence {
         wanted,
         endings: &endings,

@@ -2,24 +2,16 @@
 
 use std::{path::Path, rc::Rc};
 
-use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
+use spelter::guards::Guard;
 
 use crate::{
-    clients::Whims,
+    again::{Again, Size},
     edges::{Crowd, Edge, tried},
-    explore::{Search, of_seed},
     platform::Deployment,
-    run::{Load, Outcome, run},
+    run::Outcome,
 };
 
-const LOAD: Load = Load {
-    orders: 15,
-    accounts: 5,
-    whims: Whims::Any,
-    mails_codes: true,
-    has_balance: true,
-    called_at_once: CALLED_AT_ONCE,
-};
+const SIZE: Size = Size { orders: 15, accounts: 5, one_in: 40 };
 
 fn deployment() -> Rc<Deployment> {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
@@ -27,8 +19,7 @@ fn deployment() -> Rc<Deployment> {
 }
 
 fn outcome(deployment: &Rc<Deployment>, seed: u64, without: Option<Guard>) -> Outcome {
-    let search = Search { first: 0, seeds: 1, one_in: 40, load: LOAD };
-    run(deployment, of_seed(search, seed, without, true)).unwrap()
+    Again::Seed { seed, size: SIZE, without }.attempt(deployment, true).unwrap()
 }
 
 #[test]
