@@ -18,6 +18,7 @@ use crate::{
     faults::{Fault, Faults},
     platform::Deployment,
     run::{Load, Outcome, Run, run},
+    verdict::Limits,
 };
 
 /// Where the timelines of runs that went wrong are written.
@@ -121,15 +122,20 @@ impl Again {
                 load: size.load(),
                 faults: Faults::random(*seed, size.one_in),
                 without: *without,
+                limits: Limits::NONE,
                 is_told,
             },
-            Self::Scene { number, faults } => Run {
-                seed: 1,
-                load: SCENES.get(*number).with_context(|| format!("no scene {number}"))?.load,
-                faults: Faults::At(faults.clone()),
-                without: None,
-                is_told,
-            },
+            Self::Scene { number, faults } => {
+                let scene = SCENES.get(*number).with_context(|| format!("no scene {number}"))?;
+                Run {
+                    seed: 1,
+                    load: scene.load,
+                    faults: Faults::At(faults.clone()),
+                    without: None,
+                    limits: scene.limits(faults.len()),
+                    is_told,
+                }
+            }
         })
     }
 

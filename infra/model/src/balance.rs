@@ -43,8 +43,9 @@ pub async fn deposit(deployment: &Deployment, cents: u64) -> Result<()> {
 }
 
 /// What is wrong with the balance when all is over: more was spent than was paid in, something is still held, or something
-/// else was spent than was bought for.
-pub async fn faults(deployment: &Deployment, open: bool) -> Result<Vec<String>> {
+/// else was spent than was bought for. The last two may be while an order of this client's `is_open`: has not ended, or
+/// nobody knows how.
+pub async fn faults(deployment: &Deployment, is_open: bool) -> Result<Vec<String>> {
     let balances = ledger(deployment)?.balances(&client()).await?;
     let Some((_, balance)) = balances.into_iter().next() else { return Ok(vec![]) };
     let of = |account| balance.of(account).0;
@@ -56,7 +57,7 @@ pub async fn faults(deployment: &Deployment, open: bool) -> Result<Vec<String>> 
     if available < 0 {
         faults.push(format!("the balance is overdrawn by {}", -available));
     }
-    if !open && (held != 0 || spent != bought) {
+    if !is_open && (held != 0 || spent != bought) {
         faults.push(format!("{held} is held and {spent} spent, and {bought} was bought for"));
     }
     Ok(faults)

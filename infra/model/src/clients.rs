@@ -206,7 +206,9 @@ pub async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
     all[0].accepted = accepted;
     match (whim, all[0].accepted.first().cloned()) {
         (Whim::CallOff, Some(id)) => {
-            sleep(world::a_while(0, 15_000)).await;
+            // Alone an order is bought after two seconds; among others it waits for them.
+            let longest = if whims == Whims::Any { 15_000 } else { 2_000 };
+            sleep(world::a_while(0, longest)).await;
             let answer = platform::api(owner, Call::Abort(&id)).await;
             all[0].is_called_off =
                 answer.is_some_and(|(_, body)| body["code"] == "aborted_request");

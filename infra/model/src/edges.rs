@@ -16,7 +16,7 @@ use crate::{
     clients::{Buyer, Wanted, Whims, order},
     faults::Faults,
     platform::{self, Call, Deployment},
-    run::{self, Outcome, Setting},
+    run::{self, Asked, Outcome, Setting},
     world,
 };
 
@@ -156,7 +156,7 @@ async fn lost_again(deployment: &Deployment) -> Result<Outcome> {
     // Past the sweeper's first try, and before the queue takes a message of the same id again.
     sleep(Duration::from_secs(200)).await;
     world::with(|world| world.queues.named(JOBS).loses = false);
-    run::conclude(deployment, &wanted, HOURS).await
+    run::conclude(deployment, &wanted, Asked::to_end(HOURS)).await
 }
 
 async fn fifteen_days(deployment: &Deployment) -> Result<Outcome> {
@@ -164,7 +164,7 @@ async fn fifteen_days(deployment: &Deployment) -> Result<Outcome> {
     let wanted = nine_orders().await?;
     sleep(DAY * 15).await;
     world::with(|world| world.is_idle = false);
-    run::conclude(deployment, &wanted, DAY * 15 + HOURS).await
+    run::conclude(deployment, &wanted, Asked::to_end(DAY * 15 + HOURS)).await
 }
 
 async fn unreadable(deployment: &Deployment) -> Result<Outcome> {
@@ -180,7 +180,7 @@ async fn unreadable(deployment: &Deployment) -> Result<Outcome> {
     });
     world::with(|world| world.queues.answer("SendMessage", message.to_string().as_bytes(), None));
     wanted.extend(nine_orders_but_the_first(&buyer).await?);
-    let mut outcome = run::conclude(deployment, &wanted, HOURS).await?;
+    let mut outcome = run::conclude(deployment, &wanted, Asked::to_end(HOURS)).await?;
     // It stays where the alarm sees it.
     let is_it = |left: &String| left.contains(UNREADABLE) && left.contains(DEAD);
     let left = &mut outcome.verdict.orphans;
@@ -234,7 +234,7 @@ async fn crowded(deployment: &Deployment, crowd: Crowd) -> Result<(Outcome, Wait
     waits.sort();
     // An order takes some seconds.
     let patience = HOURS + Duration::from_secs(20) * u32::try_from(crowd.jobs)?;
-    let outcome = run::conclude_and(deployment, &wanted, patience, |world| Waits {
+    let outcome = run::conclude_and(deployment, &wanted, Asked::to_end(patience), |world| Waits {
         sorted: waits,
         deepest: world.queues.named(JOBS).deepest,
     });

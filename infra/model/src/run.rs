@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use anyhow::{Context, Result};
 use crash_verdict::{Ending, Verdict};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use spelter::{
     accounts::Owner,
+    clock,
     guards::{self, Guard},
     id::ClientId,
     retailers::Mode,
@@ -25,7 +27,7 @@ use crate::{
     faults::{Callee, Faults},
     panics,
     platform::{self, Call, Deployment},
-    verdict::{Cancelling, Evidence, judge},
+    verdict::{Cancelling, Ended, Evidence, Limits, judge},
     world::{self, World},
 };
 
@@ -63,6 +65,8 @@ pub struct Run {
     pub faults: Faults,
     /// Which guard is taken away.
     pub without: Option<Guard>,
+    /// What else is asked.
+    pub limits: Limits,
     /// Whether the journal's text is kept.
     pub is_told: bool,
 }
@@ -82,6 +86,9 @@ pub struct Outcome {
     /// How long it took on the run's own clock.
     pub took: Duration,
 }
+
+/// So long after the last client has what it wants, faults may strike, unless all is over before.
+const STRUCK_AFTER: Duration = Duration::from_hours(1);
 
 /// Longer than any run takes.
 const PATIENCE: Duration = Duration::from_hours(12);
@@ -105,11 +112,10 @@ pub struct Setting {
 
 /// Does `run`.
 pub fn run(deployment: &Rc<Deployment>, run: Run) -> Result<Outcome> {
-    let Run { seed, load, faults, without, is_told } = run;
-    let is_exhaustive = matches!(faults, Faults::At(_));
+    let Run { seed, load, faults, without, limits, is_told } = run;
     let setting = Setting { seed, faults, is_told, called_at_once: load.called_at_once };
     guards::removed::set(without);
-    let result = in_a_world(deployment, setting, live(deployment, load, is_exhaustive));
+    let result = in_a_world(deployment, setting, live(deployment, load, limits));
     guards::removed::set(None);
     result
 }
@@ -132,39 +138,52 @@ pub fn in_a_world<T>(
     })
 }
 
-async fn live(deployment: &Deployment, load: Load, is_exhaustive: bool) -> Result<Outcome> {
+async fn live(deployment: &Deployment, load: Load, limits: Limits) -> Result<Outcome> {
     let wanted = clients::buy(load, deployment).await?;
-    // Orders that came late are struck, too.
-    sleep(Duration::from_millis(load.span()?)).await;
-    if is_exhaustive {
-        idle(PATIENCE).await;
-    }
-    conclude(deployment, &wanted, PATIENCE).await
+    // What makes up for faults is struck, too.
+    let struck = Duration::from_millis(world::millis()) + STRUCK_AFTER;
+    settle(&deployment.table("OrdersTable")?, struck).await?;
+    conclude(deployment, &wanted, Asked { patience: PATIENCE, limits }).await
 }
 
-/// Lets faults end, waits until all is over, and judges. What has not ended after `patience` never will.
-pub async fn conclude(
-    deployment: &Deployment,
-    wanted: &[Wanted],
-    patience: Duration,
-) -> Result<Outcome> {
-    Ok(conclude_and(deployment, wanted, patience, |_| ()).await?.0)
+/// What is asked of a run when its faults end.
+pub struct Asked {
+    /// What has not ended by then on the run's own clock never will.
+    pub patience: Duration,
+    /// What else.
+    pub limits: Limits,
+}
+
+impl Asked {
+    /// That it ends before it has taken `patience`.
+    pub const fn to_end(patience: Duration) -> Self {
+        Self { patience, limits: Limits::NONE }
+    }
+}
+
+/// Lets faults end, waits until all is over, and judges.
+pub async fn conclude(deployment: &Deployment, wanted: &[Wanted], asked: Asked) -> Result<Outcome> {
+    Ok(conclude_and(deployment, wanted, asked, |_| ()).await?.0)
 }
 
 /// The same, and takes a last look at the world.
 pub async fn conclude_and<T>(
     deployment: &Deployment,
     wanted: &[Wanted],
-    patience: Duration,
+    Asked { patience, limits }: Asked,
     look: impl FnOnce(&mut World) -> T,
 ) -> Result<(Outcome, T)> {
     world::with(|world| world.is_calm = true);
     let (stored, mut left) = settle(&deployment.table("OrdersTable")?, patience).await?;
-    let mut endings = BTreeMap::new();
-    for (owner, id) in stored {
+    let mut orders = BTreeMap::new();
+    let mut is_balance_open = false;
+    for Stored { owner, id, email } in stored {
         let found = platform::look(&owner, Call::Get(&id)).await;
         let (_, body) = found.with_context(|| format!("order {id} cannot be read"))?;
-        endings.insert(id, Ending::of(&body));
+        let order = ended(&body, email);
+        is_balance_open |=
+            owner == balance::client() && matches!(order.ending, Ending::Open | Ending::Unknown);
+        orders.insert(id, order);
     }
     let mut cancellations = BTreeMap::new();
     for Wanted { owner, cancellations: ids, .. } in wanted {
@@ -174,17 +193,17 @@ pub async fn conclude_and<T>(
             }
         }
     }
-    let is_open = endings.values().any(|one| matches!(one, Ending::Open | Ending::Unknown));
-    left.extend(balance::faults(deployment, is_open).await?);
+    left.extend(balance::faults(deployment, is_balance_open).await?);
     let (took, over_at) = (Duration::from_millis(world::millis()), world::now());
     let mut world = world::end().context("the world has ended twice")?;
     left.extend(world.queues.late());
     left.extend(panics::taken().into_iter().map(|panic| format!("a panic: {panic}")));
     let evidence = Evidence {
         wanted,
-        endings: &endings,
+        orders: &orders,
         cancellations: &cancellations,
         over_at,
+        limits,
         shop: &world.shop,
         receiver: &world.receiver,
         faults: world.calls.struck,
@@ -216,7 +235,7 @@ async fn idle(patience: Duration) {
 
 /// Waits until nothing is left to do, or until it is clear that it never will be. Answers with all orders there are, and
 /// with what is left.
-async fn settle(table: &str, patience: Duration) -> Result<(Vec<(Owner, String)>, Vec<String>)> {
+async fn settle(table: &str, patience: Duration) -> Result<(Vec<Stored>, Vec<String>)> {
     loop {
         // While something waits in a queue there is no need to read every order.
         idle(patience).await;
@@ -239,7 +258,7 @@ async fn settle(table: &str, patience: Duration) -> Result<(Vec<(Owner, String)>
         let messages = world::with(|world| world.queues.left());
         let left: Vec<_> = open.chain(lanes).chain(jobs).chain(messages).collect();
         if left.is_empty() || is_over(patience) {
-            return Ok((of("ORDER#").filter_map(named).collect(), left));
+            return Ok((of("ORDER#").filter_map(stored).collect(), left));
         }
         sleep(Duration::from_secs(30)).await;
     }
@@ -252,11 +271,31 @@ pub fn accounts_in(table: &str) -> Result<Vec<String>> {
     Ok(jobs.filter_map(|job| job["account"]["S"].as_str().map(str::to_owned)).collect())
 }
 
-/// Whose an order is, and its id.
-fn named(order: &Value) -> Option<(Owner, String)> {
-    let (client, mode) = order["pk"]["S"].as_str()?.split_once('#')?;
+/// An order as it is found in the table.
+struct Stored {
+    owner: Owner,
+    id: String,
+    email: String,
+}
+
+fn stored(order: &Value) -> Option<Stored> {
+    let text = |name: &str| order[name]["S"].as_str();
+    let (client, mode) = text("pk")?.split_once('#')?;
     let owner = Owner { client: client.parse().ok()?, mode: mode.parse().ok()? };
-    Some((owner, order["id"]["S"].as_str()?.to_owned()))
+    Some(Stored { owner, id: text("id")?.to_owned(), email: text("email")?.to_owned() })
+}
+
+/// What became of the order whose public view is `body`, which the account of `email` buys.
+fn ended(body: &Value, email: String) -> Ended {
+    let time = |name: &str| body[name].as_str()?.parse::<Timestamp>().ok();
+    let took = time("_created_at").zip(time("_finalized_at"));
+    let reference = &body["request"]["shipping_address"]["first_name"];
+    Ended {
+        ending: Ending::of(body),
+        reference: reference.as_str().unwrap_or_default().to_owned(),
+        email,
+        took: took.map(|(accepted_at, ended_at)| clock::until(ended_at, accepted_at)),
+    }
 }
 
 /// Those of `items` whose sort keys begin with `prefix`.

@@ -3,7 +3,7 @@
 //! minutes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     mem,
     time::Duration,
 };
@@ -16,7 +16,9 @@ use spelter::{
     clock,
     error::{Code, Refusal},
     money::Cents,
-    orders::{purchase::Address, selection::Offer, shipping::ShippingOption},
+    orders::{
+        purchase::Address, reconcile::CLOCK_SKEW, selection::Offer, shipping::ShippingOption,
+    },
     products::ProductPage,
     retailers::{
         AccountStatus, Cancelled, CartLine, Checkout, Connector, Factor, HistoryPage,
@@ -41,6 +43,12 @@ const PRESS: u64 = 3_000;
 /// The longest a purchase takes to show in the history, in milliseconds.
 const SHOWS: u64 = 2_000;
 
+/// The longest from a press to the history.
+const HISTORY_LAG: Duration = Duration::from_millis(PRESS + SHOWS);
+
+/// What a press may not use up of a worker's time: `WRITE_TIME` in `functions/src/jobs/checkout.rs`.
+const WRITE_TIME: Duration = Duration::from_secs(1);
+
 /// So many purchases are on a page of the history: few, so that there are several pages.
 const PAGE: usize = 8;
 
@@ -59,7 +67,7 @@ pub struct Shop {
     pub ledger: Vec<Purchase>,
     /// Which invocation holds which account by its lease, as the judge saw it.
     pub holders: BTreeMap<String, u64>,
-    /// Until when the last press for an order may still land, unless it is known that it did not leave.
+    /// Until when the last press for an order may still come to light, unless it is known that it did not leave.
     pub presses: BTreeMap<String, Timestamp>,
     /// Where two were at work for one account.
     pub overlapped: Vec<String>,
@@ -124,15 +132,18 @@ impl Shop {
     }
 
     /// Somebody is at work in the account. Nobody may be there between two visits of one other, and nobody who does not
-    /// hold it any more.
+    /// hold it, or holds it no more.
     fn visited(&mut self, email: &str) {
         let Some(actor) = actor::current() else { return };
         let id = actor.id();
-        let account = actor.account().unwrap_or_default();
-        if self.holders.get(&account).is_some_and(|holder| *holder != id) {
-            self.overlapped
-                .push(format!("{id} was at the shop for {account}, which it holds no more"));
-        }
+        let overlaps = match actor.account() {
+            None => Some(format!("{id} was at the shop for {email} and holds no account")),
+            Some(account) if self.holders.get(&account) != Some(&id) => {
+                Some(format!("{id} was at the shop for {account}, which it holds no more"))
+            }
+            Some(_) => None,
+        };
+        self.overlapped.extend(overlaps);
         let account = self.account(email);
         let last = mem::replace(&mut account.last, id);
         if last != id && !account.visitors.insert(id) {
@@ -186,7 +197,8 @@ impl Shop {
     }
 
     fn about_to_press(&mut self, email: &str, checkout_id: &str, patience: Duration) {
-        let until = clock::after(world::now(), patience);
+        // The worker's deadline, what clocks may differ by, and the longest that the history takes.
+        let until = clock::after(world::now(), patience + WRITE_TIME + CLOCK_SKEW + HISTORY_LAG);
         for reference in self.references(email, checkout_id) {
             self.presses.insert(reference, until);
         }
@@ -554,7 +566,7 @@ impl Connector for Visitor {
     }
 
     fn history_lag(&self) -> Duration {
-        Duration::from_millis(PRESS + SHOWS)
+        HISTORY_LAG
     }
 }
 
@@ -611,8 +623,3 @@ pub fn paid(ledger: &[Purchase], email: &str) -> u64 {
 
 /// What any purchase costs here, in cents.
 pub const COST: u64 = PRICE + SHIPPING + TAX;
-
-/// Ids of purchases, each once.
-pub fn ids(ledger: &[Purchase]) -> BTreeSet<&str> {
-    ledger.iter().map(|purchase| purchase.id.as_str()).collect()
-}

@@ -1,6 +1,9 @@
 //! What is said of a run: the retailer's ledger is the judge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crash_verdict::{Ending, Verdict};
 use jiff::Timestamp;
@@ -47,16 +50,45 @@ impl Cancelling {
     }
 }
 
+/// An order that there is, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// How it ended.
+    pub ending: Ending,
+    /// Which order of the test's it is, as its address says.
+    pub reference: String,
+    /// The e-mail of the account that buys it.
+    pub email: String,
+    /// From acceptance to the end, if it has ended.
+    pub took: Option<Duration>,
+}
+
+/// What is asked of a run besides the promise.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest that an order may take.
+    pub within: Duration,
+    /// Whether nobody else buys with the accounts, so that what became of an order can always be known.
+    pub can_know: bool,
+}
+
+impl Limits {
+    /// Nothing.
+    pub const NONE: Self = Self { within: Duration::MAX, can_know: false };
+}
+
 /// All there is to judge a run by.
 pub struct Evidence<'a> {
     /// What clients wanted and heard.
     pub wanted: &'a [Wanted],
     /// Every order there is, and how it ended.
-    pub endings: &'a BTreeMap<String, Ending>,
+    pub orders: &'a BTreeMap<String, Ended>,
     /// How each cancellation ended.
     pub cancellations: &'a BTreeMap<String, Cancelling>,
     /// When all was over.
     pub over_at: Timestamp,
+    /// What else is asked.
+    pub limits: Limits,
     /// The retailer's books.
     pub shop: &'a Shop,
     /// What the receiver of webhooks got.
@@ -69,9 +101,7 @@ pub struct Evidence<'a> {
 
 /// Judges a run.
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
-    let Evidence { wanted, endings, shop, receiver, faults, left, .. } = evidence;
-    let ledger = &shop.ledger;
-    let bought = shop::bought(ledger);
+    let Evidence { wanted, orders, shop, faults, left, .. } = evidence;
     let mut verdict = Verdict {
         attempted: u64::try_from(wanted.len()).unwrap_or(u64::MAX),
         overlapped: shop.overlapped.clone(),
@@ -80,80 +110,126 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         ..Verdict::default()
     };
     verdict.orphans.extend(shop.misused.iter().cloned());
-    for (reference, count) in &bought {
-        if *count > 1 {
+    for (reference, count) in shop::bought(&shop.ledger) {
+        if count > 1 {
             verdict.duplicated.push(format!("{reference} was bought {count} times"));
         }
     }
     for wanted in *wanted {
-        judge_one(wanted, &bought, shop, endings, &mut verdict);
+        judge_wanted(wanted, orders, &mut verdict);
         judge_cancellations(wanted, evidence, &mut verdict);
     }
-    let mut claimed = BTreeSet::new();
-    for (id, ending) in *endings {
-        verdict.count(ending);
-        match ending {
-            Ending::Placed(ids) => {
-                for one in ids {
-                    if !claimed.insert(one.as_str()) {
-                        verdict.lost.push(format!("{id} has {one}, which another order has, too"));
-                    }
-                }
-            }
-            Ending::Failed { .. } | Ending::Unknown => {}
-            Ending::Open => verdict.lost.push(format!("{id} has not ended")),
-        }
-        let told = receiver.told.get(id);
-        let is_told = told.is_some_and(|told| told.iter().any(|word| word == ending.word()));
-        if !is_told && *ending != Ending::Open {
-            verdict.orphans.push(format!("nobody was told how {id} ended: {}", ending.word()));
-        }
+    for (id, order) in *orders {
+        judge_order(id, order, evidence, &mut verdict);
     }
-    if verdict.unknown == 0 {
-        let all = shop::ids(ledger);
-        let nobodys = all.difference(&claimed).map(|id| format!("{id} is nobody's"));
-        verdict.orphans.extend(nobodys);
-    }
+    judge_same(orders, &mut verdict);
+    judge_purchases(orders, shop, &mut verdict);
     verdict.recovered = if verdict.is_good() { verdict.faults } else { 0 };
     verdict
 }
 
-/// What became of one order that a client wanted.
-fn judge_one(
-    wanted: &Wanted,
-    bought: &BTreeMap<&str, usize>,
-    shop: &Shop,
-    endings: &BTreeMap<String, Ending>,
-    verdict: &mut Verdict,
-) {
+/// Whether what a client heard of an order it wanted is so.
+fn judge_wanted(wanted: &Wanted, orders: &BTreeMap<String, Ended>, verdict: &mut Verdict) {
     let Wanted { reference, accepted, is_called_off, .. } = wanted;
     let ids: BTreeSet<_> = accepted.iter().collect();
-    if ids.len() > 1 {
-        verdict.duplicated.push(format!("{reference} was accepted as {ids:?}"));
+    verdict.acknowledged += u64::from(!ids.is_empty());
+    for id in ids {
+        let Some(order) = orders.get(id) else {
+            verdict.lost.push(format!("{reference} was accepted as {id}, which nobody knows"));
+            continue;
+        };
+        if order.reference != *reference {
+            let other = &order.reference;
+            verdict.lost.push(format!("{reference} was accepted as {id}, which is {other}"));
+        }
+        if *is_called_off && matches!(order.ending, Ending::Placed(_) | Ending::Unknown) {
+            let word = order.ending.word();
+            verdict.duplicated.push(format!("{reference} was called off as {id}, now {word}"));
+        }
     }
-    let count = bought.get(reference.as_str()).copied().unwrap_or_default();
-    let Some(id) = ids.first() else { return };
-    verdict.acknowledged += 1;
-    match endings.get(*id) {
-        None => verdict.lost.push(format!("{reference} was accepted as {id}, which nobody knows")),
-        Some(Ending::Placed(_)) if count == 0 => {
+}
+
+/// What became of an order, whether or not its client ever heard that it was accepted.
+fn judge_order(id: &str, order: &Ended, evidence: &Evidence<'_>, verdict: &mut Verdict) {
+    let Ended { ending, reference, took, .. } = order;
+    let Evidence { shop, receiver, limits, .. } = evidence;
+    let count = shop::bought(&shop.ledger).get(reference.as_str()).copied().unwrap_or_default();
+    verdict.count(ending);
+    match ending {
+        Ending::Placed(_) if count == 0 => {
             verdict.lost.push(format!("{reference} is placed as {id} and was never bought"));
         }
-        Some(Ending::Failed { not_placed_at: Some(at), .. })
+        Ending::Failed { not_placed_at: Some(at), .. }
             if shop.presses.get(reference).is_some_and(|until| at <= until) =>
         {
             let text =
                 format!("{reference} was said not to be placed as {id} while it still could be");
             verdict.duplicated.push(text);
         }
-        Some(Ending::Failed { code, .. }) if count > 0 => {
+        Ending::Failed { code, .. } if count > 0 => {
             verdict.duplicated.push(format!("{reference} failed as {id} ({code}) and was bought"));
         }
-        Some(Ending::Placed(_)) if *is_called_off => {
-            verdict.duplicated.push(format!("{reference} was called off as {id} and was bought"));
+        Ending::Open => verdict.lost.push(format!("{id} has not ended")),
+        Ending::Unknown if limits.can_know => {
+            verdict.orphans.push(format!("nobody knows of {reference}, and nobody else buys"));
         }
-        Some(_) => {}
+        Ending::Placed(_) | Ending::Failed { .. } | Ending::Unknown => {}
     }
+    if let Some(took) = took.filter(|took| *took > limits.within) {
+        verdict.lost.push(format!("{reference} ended only after {took:.0?}, as {id}"));
+    }
+    let told = receiver.told.get(id).map(Vec::as_slice).unwrap_or_default();
+    judge_told(id, ending.word(), told, &["request_processing"], verdict);
+}
+
+/// Whether what was told of `id` is how it ended (not at all, if the word is empty), and nothing else. What is `passing` may be
+/// told before.
+fn judge_told(id: &str, word: &str, told: &[String], passing: &[&str], verdict: &mut Verdict) {
+    let told: BTreeSet<_> = told.iter().map(String::as_str).collect();
+    if !word.is_empty() && !told.contains(word) {
+        verdict.orphans.push(format!("nobody was told how {id} ended: {word}"));
+    }
+    for other in told.into_iter().filter(|one| *one != word && !passing.contains(one)) {
+        verdict.orphans.push(format!("{id} was told to have ended as {other}, now {word}"));
+    }
+}
+
+/// One order of a client's is one order of ours.
+fn judge_same(orders: &BTreeMap<String, Ended>, verdict: &mut Verdict) {
+    let mut same = BTreeMap::<_, Vec<_>>::new();
+    for (id, order) in orders {
+        same.entry(&order.reference).or_default().push(id);
+    }
+    for (reference, ids) in same.into_iter().filter(|(_, ids)| ids.len() > 1) {
+        verdict.duplicated.push(format!("{reference} was accepted as {ids:?}"));
+    }
+}
+
+/// Whether every purchase is somebody's, and is what its order says. Equal orders of one account may have each other's
+/// purchases: its history does not tell them apart.
+fn judge_purchases(orders: &BTreeMap<String, Ended>, shop: &Shop, verdict: &mut Verdict) {
+    let mut claimed = BTreeSet::new();
+    for (id, Ended { ending, email, .. }) in orders {
+        let Ending::Placed(ids) = ending else { continue };
+        for one in ids {
+            if !claimed.insert(one.as_str()) {
+                verdict.lost.push(format!("{id} has {one}, which another order has, too"));
+            }
+            if !shop.ledger.iter().any(|purchase| purchase.id == *one && purchase.email == *email) {
+                verdict.lost.push(format!("{id} has {one}, which {email} never bought"));
+            }
+        }
+    }
+    let unknown: BTreeSet<_> = orders
+        .values()
+        .filter(|order| order.ending == Ending::Unknown)
+        .map(|order| order.reference.as_str())
+        .collect();
+    let nobodys = shop.ledger.iter().filter(|purchase| {
+        !claimed.contains(purchase.id.as_str()) && !unknown.contains(purchase.reference.as_str())
+    });
+    let nobodys = nobodys.map(|one| format!("{} for {} is nobody's", one.id, one.reference));
+    verdict.orphans.extend(nobodys);
 }
 
 /// What became of the cancellations of one order.
@@ -177,11 +253,9 @@ fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut V
             }
         }
         all_refused &= matches!(ending, Cancelling::Refused(_));
-        let told = receiver.told.get(id);
-        let is_told = told.is_some_and(|told| told.iter().any(|word| word == ending.word()));
-        if !is_told && *ending != Cancelling::Open {
-            verdict.orphans.push(format!("nobody was told how {id} ended: {}", ending.word()));
-        }
+        let told = receiver.told.get(id).map(Vec::as_slice).unwrap_or_default();
+        let passing = ["request_processing", "attempting_to_cancel"];
+        judge_told(id, ending.word(), told, &passing, verdict);
     }
     if all_refused && is_cancelled {
         verdict.lost.push(format!("{reference} was refused to be cancelled, and was"));
@@ -212,26 +286,46 @@ mod tests {
         Wanted { reference: "R".to_owned(), accepted, ..Wanted::default() }
     }
 
-    fn of_wanted(wanted: Wanted, shop: &Shop, ending: Ending) -> Verdict {
+    /// An order for `reference` that ended like this.
+    fn ended(reference: &str, ending: Ending) -> Ended {
+        let (reference, took) = (reference.to_owned(), Some(Duration::from_secs(10)));
+        Ended { ending, reference, email: String::new(), took }
+    }
+
+    /// The only order.
+    fn only(ended: Ended) -> BTreeMap<String, Ended> {
+        BTreeMap::from([("1".to_owned(), ended)])
+    }
+
+    /// A receiver that was told these words of orders and cancellations.
+    fn told(told: &[(&str, &str)]) -> Receiver {
         let mut receiver = Receiver::default();
-        receiver.told.insert("1".to_owned(), vec![ending.word().to_owned()]);
-        let endings = BTreeMap::from([("1".to_owned(), ending)]);
-        judge(&Evidence { faults: 3, ..evidence(&[wanted], &endings, shop, &receiver) })
+        for (id, word) in told {
+            receiver.told.entry((*id).to_owned()).or_default().push((*word).to_owned());
+        }
+        receiver
+    }
+
+    fn of_wanted(wanted: Wanted, shop: &Shop, ending: Ending) -> Verdict {
+        let receiver = told(&[("1", ending.word())][..usize::from(ending != Ending::Open)]);
+        let orders = only(ended("R", ending));
+        judge(&Evidence { faults: 3, ..evidence(&[wanted], &orders, shop, &receiver) })
     }
 
     /// Of a run in which nothing is left and nothing was cancelled.
     fn evidence<'a>(
         wanted: &'a [Wanted],
-        endings: &'a BTreeMap<String, Ending>,
+        orders: &'a BTreeMap<String, Ended>,
         shop: &'a Shop,
         receiver: &'a Receiver,
     ) -> Evidence<'a> {
         static NONE: BTreeMap<String, Cancelling> = BTreeMap::new();
         Evidence {
             wanted,
-            endings,
+            orders,
             cancellations: &NONE,
             over_at: Timestamp::from_second(1_000).unwrap(),
+            limits: Limits::NONE,
             shop,
             receiver,
             faults: 0,
@@ -295,16 +389,106 @@ mod tests {
 
     #[test]
     fn what_was_called_off_must_not_be_bought() {
-        let wanted = Wanted { is_called_off: true, ..wanted(&["1"]) };
-        let verdict = of_wanted(wanted, &Shop::with(&[("R", "S1")]), placed("S1"));
+        let called_off = || Wanted { is_called_off: true, ..wanted(&["1"]) };
+        let shop = Shop::with(&[("R", "S1")]);
+        for ending in [placed("S1"), Ending::Unknown] {
+            assert_eq!(counts(&of_wanted(called_off(), &shop, ending)), [0, 1, 0, 0]);
+        }
+        assert!(of_wanted(called_off(), &Shop::default(), failed(None)).is_good());
+    }
+
+    #[test]
+    fn an_order_whose_client_never_heard_of_it_is_judged_like_any_other() {
+        let verdict = of_wanted(wanted(&[]), &Shop::with(&[("R", "S1")]), failed(None));
+        assert_eq!(counts(&verdict), [0, 1, 0, 1]);
+        assert_eq!(verdict.acknowledged, 0);
+    }
+
+    #[test]
+    fn what_was_accepted_as_another_order_is_lost() {
+        let other = Wanted { reference: "RX".to_owned(), ..wanted(&["1"]) };
+        let verdict = of_wanted(other, &Shop::with(&[("R", "S1")]), placed("S1"));
+        assert_eq!(counts(&verdict), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn one_order_of_a_clients_is_accepted_once() {
+        let orders = ["1", "2"].map(|id| (id.to_owned(), ended("R", failed(None))));
+        let (orders, shop) = (BTreeMap::from(orders), Shop::default());
+        let receiver = told(&[("1", "internal_error"), ("2", "internal_error")]);
+        let verdict = judge(&evidence(&[], &orders, &shop, &receiver));
         assert_eq!(counts(&verdict), [0, 1, 0, 0]);
     }
 
     #[test]
+    fn an_end_that_comes_late_is_lost() {
+        let orders =
+            only(Ended { took: Some(Duration::from_secs(11)), ..ended("R", failed(None)) });
+        let (shop, receiver) = (Shop::default(), told(&[("1", "internal_error")]));
+        for (seconds, count) in [(10, 1), (11, 0)] {
+            let limits = Limits { within: Duration::from_secs(seconds), ..Limits::NONE };
+            let evidence = evidence(&[], &orders, &shop, &receiver);
+            let verdict = judge(&Evidence { limits, ..evidence });
+            assert_eq!(counts(&verdict), [count, 0, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn what_can_be_known_must_be() {
+        let (shop, orders) = (Shop::default(), only(ended("R", Ending::Unknown)));
+        let receiver = told(&[("1", "order_probably_placed")]);
+        let limits = Limits { can_know: true, ..Limits::NONE };
+        let evidence = evidence(&[], &orders, &shop, &receiver);
+        assert_eq!(counts(&judge(&Evidence { limits, ..evidence })), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn nothing_is_told_but_how_it_ended() {
+        let (shop, orders) = (Shop::with(&[("R", "S1")]), only(ended("R", placed("S1"))));
+        let good = [("1", "request_processing"), ("1", "order_response")];
+        for (other, count) in [("order_response", 0), ("internal_error", 1)] {
+            let receiver = told(&[&good[..], &[("1", other)]].concat());
+            let verdict = judge(&evidence(&[], &orders, &shop, &receiver));
+            assert_eq!(counts(&verdict), [0, 0, 0, count]);
+        }
+    }
+
+    #[test]
+    fn a_purchase_is_of_the_account_that_its_order_names() {
+        let shop = Shop::with(&[("R", "S1")]);
+        assert_eq!(counts(&of(&shop, placed("S2"))), [1, 0, 0, 1]);
+        let other = Ended { email: "other@example.com".to_owned(), ..ended("R", placed("S1")) };
+        let (orders, receiver) = (only(other), told(&[("1", "order_response")]));
+        let verdict = judge(&evidence(&[], &orders, &shop, &receiver));
+        assert_eq!(counts(&verdict), [1, 0, 0, 0]);
+    }
+
+    /// What is said of two orders of one account that ended like this, and of a purchase for each.
+    fn of_two(one: Ending, other: Ending) -> Verdict {
+        let receiver = told(&[("1", one.word()), ("2", other.word())]);
+        let two = [("1", ended("R1", one)), ("2", ended("R2", other))];
+        let orders = BTreeMap::from(two.map(|(id, order)| (id.to_owned(), order)));
+        let shop = Shop::with(&[("R1", "S1"), ("R2", "S2")]);
+        judge(&evidence(&[], &orders, &shop, &receiver))
+    }
+
+    #[test]
+    fn equal_orders_may_have_each_others_purchases() {
+        assert!(of_two(placed("S2"), placed("S1")).is_good());
+        assert_eq!(counts(&of_two(placed("S1"), placed("S1"))), [1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn an_order_that_nobody_knows_excuses_its_own_purchase_only() {
+        assert!(of_two(placed("S1"), Ending::Unknown).is_good());
+        assert_eq!(counts(&of_two(placed("S2"), Ending::Unknown)), [0, 0, 0, 1]);
+    }
+
+    #[test]
     fn an_end_that_nobody_was_told_is_an_orphan() {
-        let endings = BTreeMap::from([("1".to_owned(), failed(None))]);
+        let orders = only(ended("R", failed(None)));
         let (shop, receiver) = (Shop::default(), Receiver::default());
-        let verdict = judge(&evidence(&[], &endings, &shop, &receiver));
+        let verdict = judge(&evidence(&[], &orders, &shop, &receiver));
         assert_eq!(counts(&verdict), [0, 0, 0, 1]);
     }
 
@@ -315,13 +499,14 @@ mod tests {
             shop.cancel("S1", Timestamp::from_second(999).unwrap());
         }
         let wanted = [Wanted { cancellations: vec!["2".to_owned()], ..wanted(&["1"]) }];
-        let mut receiver = Receiver::default();
-        for (id, word) in [("1", placed("S1").word()), ("2", ending.word())] {
-            receiver.told.insert(id.to_owned(), vec![word.to_owned()]);
-        }
-        let endings = BTreeMap::from([("1".to_owned(), placed("S1"))]);
+        let receiver = told(&[
+            ("1", placed("S1").word()),
+            ("2", "attempting_to_cancel"),
+            ("2", ending.word()),
+        ]);
+        let orders = only(ended("R", placed("S1")));
         let cancellations = BTreeMap::from([("2".to_owned(), ending)]);
-        let evidence = evidence(&wanted, &endings, &shop, &receiver);
+        let evidence = evidence(&wanted, &orders, &shop, &receiver);
         judge(&Evidence { cancellations: &cancellations, ..evidence })
     }
 
