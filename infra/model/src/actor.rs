@@ -30,6 +30,8 @@ struct State {
     is_killed: bool,
     /// The account that it holds or held.
     account: Option<String>,
+    /// A service that is down for it, and until when.
+    down: Option<(String, Instant)>,
 }
 
 /// The invocation was killed.
@@ -49,7 +51,8 @@ impl Actor {
     /// The invocation number `id` of `name`, which must be over at `deadline`; the platform is `late` in seeing to it.
     pub fn new(id: u64, name: &'static str, deadline: Instant, late: Duration) -> Self {
         let ends_at = deadline + late.min(CLOCK_SKEW);
-        let state = State { ends_at, frozen_until: None, is_killed: false, account: None };
+        let state =
+            State { ends_at, frozen_until: None, is_killed: false, account: None, down: None };
         Self(Arc::new(Inner { id, name, state: Mutex::new(state) }))
     }
 
@@ -91,6 +94,20 @@ impl Actor {
     /// The account that it took.
     pub fn account(&self) -> Option<String> {
         self.state(|state| state.account.clone())
+    }
+
+    /// `service` is down for it for `time`.
+    pub fn does_without(&self, service: &str, time: Duration) {
+        let until = Instant::now() + time;
+        self.state(|state| state.down = Some((service.to_owned(), until)));
+    }
+
+    /// Whether `service` is down for it.
+    pub fn is_without(&self, service: &str) -> bool {
+        let now = Instant::now();
+        self.state(|state| {
+            state.down.as_ref().is_some_and(|(down, until)| down == service && now < *until)
+        })
     }
 
     /// Runs what it does, until that is done or it is killed.

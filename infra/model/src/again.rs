@@ -93,6 +93,7 @@ impl Size {
             mails_codes: true,
             has_balance: true,
             called_at_once: CALLED_AT_ONCE,
+            forgotten: 0,
         }
     }
 }

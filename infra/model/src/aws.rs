@@ -20,10 +20,13 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use serde_json::json;
+use tokio::time::{Duration, sleep};
 
 use crate::{
-    faults::{Callee, call},
-    world,
+    actor,
+    faults::{Callee, Fault, call},
+    journal::note,
+    world::{self, World},
 };
 
 /// An answer of AWS's.
@@ -94,58 +97,96 @@ impl HttpConnector for Model {
 
 /// Whoever gets no answer waits until the SDK gives up.
 async fn answer(request: &HttpRequest) -> Answer {
-    let body = request.body().bytes().unwrap_or_default();
-    let target = request.headers().get("x-amz-target").unwrap_or("S3.GetObject");
-    let (service, operation) = target.split_once('.').expect("an operation");
+    let asked = Asked::of(request);
     let time = world::a_while(1, 9);
-    let throttled = || Answer::error(400, "ThrottlingException", "too fast");
-    let answer = match service {
-        "DynamoDB_20120810" => {
-            let details = || dynamodb::subject(body);
-            call(
-                Callee::Aws,
-                operation,
-                details,
-                time,
-                |world, _| dynamodb::answer(world, operation, body),
-                throttled,
-            )
-            .await
-        }
-        "AmazonSQS" => {
-            let callee = if operation == "SendMessage" { Callee::Send } else { Callee::Aws };
-            let details = || String::from_utf8_lossy(body).into_owned();
-            let act = |world: &mut world::World, fault| world.queues.answer(operation, body, fault);
-            call(callee, operation, details, time, act, throttled).await
-        }
-        "TrentService" => {
-            let details = String::new;
-            call(
-                Callee::Aws,
-                operation,
-                details,
-                time,
-                |_, _| kms::answer(operation, body),
-                throttled,
-            )
-            .await
-        }
-        _ => {
-            let key = request.uri().split('?').next().unwrap_or_default().to_owned();
-            let slow_down = || Answer { status: 503, body: s3::slow_down() };
-            call(
-                Callee::Aws,
-                "GetObject",
-                || key.clone(),
-                time,
-                |world, _| s3::answer(world, &key),
-                slow_down,
-            )
-            .await
-        }
-    };
-    match answer {
+    if actor::current().is_some_and(|actor| actor.is_without(asked.service)) {
+        sleep(time).await;
+        note(asked.operation, || format!("{} is down", asked.service));
+        return asked.denied();
+    }
+    let answer = call(
+        asked.callee(),
+        asked.operation,
+        || asked.subject(),
+        time,
+        |world, fault| asked.done(world, fault),
+        |fault| asked.refused(fault),
+    );
+    match answer.await {
         Some(answer) => answer,
         None => std::future::pending().await,
+    }
+}
+
+const DYNAMODB: &str = "DynamoDB_20120810";
+const SQS: &str = "AmazonSQS";
+const KMS: &str = "TrentService";
+const S3: &str = "S3";
+
+/// A service that is down is so for the caller for so long.
+const DOWN: Duration = Duration::from_secs(20);
+
+/// A request.
+struct Asked<'a> {
+    service: &'a str,
+    operation: &'a str,
+    body: &'a [u8],
+    /// Of an object, where there is no operation.
+    key: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    fn of(request: &'a HttpRequest) -> Self {
+        let target = request.headers().get("x-amz-target").and_then(|text| text.split_once('.'));
+        let (service, operation) = target.unwrap_or((S3, "GetObject"));
+        let key = request.uri().split('?').next().unwrap_or_default();
+        Self { service, operation, body: request.body().bytes().unwrap_or_default(), key }
+    }
+
+    fn callee(&self) -> Callee {
+        match (self.service, self.operation) {
+            (DYNAMODB, "Query") if dynamodb::finds_nothing_due(self.body) => Callee::Idle,
+            (DYNAMODB, operation) if dynamodb::writes(operation) => Callee::Write,
+            (SQS, "SendMessage") => Callee::Send,
+            _ => Callee::Aws,
+        }
+    }
+
+    /// What it is about, for the journal.
+    fn subject(&self) -> String {
+        match self.service {
+            DYNAMODB => dynamodb::subject(self.body),
+            SQS => String::from_utf8_lossy(self.body).into_owned(),
+            KMS => String::new(),
+            _ => self.key.to_owned(),
+        }
+    }
+
+    fn done(&self, world: &mut World, fault: Option<Fault>) -> Answer {
+        match self.service {
+            DYNAMODB => dynamodb::answer(world, self.operation, self.body),
+            SQS => world.queues.answer(self.operation, self.body, fault),
+            KMS => kms::answer(self.operation, self.body),
+            _ => s3::answer(world, self.key),
+        }
+    }
+
+    fn refused(&self, fault: Fault) -> Answer {
+        if fault == Fault::Conflict {
+            return dynamodb::conflict(self.operation, self.body);
+        }
+        if let Some(actor) = actor::current() {
+            actor.does_without(self.service, DOWN);
+        }
+        self.denied()
+    }
+
+    /// An answer after which the SDK does not ask again, as it does after being throttled: that would hide most of it. And
+    /// those retries are counted for the whole process, so that no run could be repeated by itself.
+    fn denied(&self) -> Answer {
+        match self.service {
+            S3 => Answer { status: 403, body: s3::denied() },
+            _ => Answer::error(400, "AccessDeniedException", "not now"),
+        }
     }
 }

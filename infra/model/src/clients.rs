@@ -8,6 +8,7 @@ use spelter::accounts::Owner;
 use tokio::time::{Duration, sleep};
 
 use crate::{
+    aws::sqs::JOBS,
     balance,
     platform::{self, Call, Deployment},
     run::{Load, owner},
@@ -51,7 +52,10 @@ pub async fn buy(load: Load, deployment: &Deployment) -> Result<Vec<Wanted>> {
         buyers[last] = Buyer::prepaid().await?;
     }
     let span = load.span()?;
-    world::with(|world| world.is_calm = false);
+    world::with(|world| {
+        world.queues.named(JOBS).loses = load.forgotten;
+        world.is_calm = false;
+    });
     let orders = (0..load.orders).map(|number| {
         let buyer = &buyers[number % buyers.len()];
         let starts_at = world::with(|world| world.rng.random_range(0..span));

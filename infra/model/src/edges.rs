@@ -12,7 +12,7 @@ use spelter::backlog::CALLED_AT_ONCE;
 use tokio::time::{Duration, sleep};
 
 use crate::{
-    aws::sqs,
+    aws::sqs::{self, DEAD, JOBS},
     clients::{Buyer, Wanted, Whims, order},
     faults::Faults,
     platform::{self, Call, Deployment},
@@ -104,9 +104,6 @@ impl fmt::Display for Waits {
     }
 }
 
-/// What the template's queues of jobs are called.
-const JOBS: &str = "spelter-prod-jobs.fifo";
-const DEAD: &str = "spelter-prod-jobs-dead.fifo";
 /// As long as a few orders take to end.
 const HOURS: Duration = Duration::from_hours(12);
 const DAY: Duration = Duration::from_hours(24);
@@ -151,11 +148,11 @@ async fn nine_orders() -> Result<Vec<Wanted>> {
 
 /// The first messages are lost, and a client that is patient gets what it wants all the same.
 async fn lost_again(deployment: &Deployment) -> Result<Outcome> {
-    world::with(|world| world.queues.named(JOBS).loses = true);
+    world::with(|world| world.queues.named(JOBS).loses = usize::MAX);
     let wanted = nine_orders().await?;
     // Past the sweeper's first try, and before the queue takes a message of the same id again.
     sleep(Duration::from_secs(200)).await;
-    world::with(|world| world.queues.named(JOBS).loses = false);
+    world::with(|world| world.queues.named(JOBS).loses = 0);
     run::conclude(deployment, &wanted, Asked::to_end(HOURS)).await
 }
 

@@ -186,7 +186,7 @@ impl Scene {
 }
 
 /// The scenes of the exhaustive search.
-pub const SCENES: [Scene; 8] = [
+pub const SCENES: [Scene; 9] = [
     Scene { name: "two orders of one account", load: scene(2, Whim::None), expected: [2, 2] },
     Scene { name: "an order that is called off", load: scene(1, Whim::CallOff), expected: [1, 0] },
     Scene { name: "an order that is cancelled", load: scene(1, Whim::Cancel), expected: [1, 1] },
@@ -211,12 +211,23 @@ pub const SCENES: [Scene; 8] = [
         load: Load { has_balance: true, ..scene(1, Whim::None) },
         expected: [1, 1],
     },
+    Scene {
+        name: "an order whose first message is lost",
+        load: Load { forgotten: 1, ..scene(1, Whim::None) },
+        expected: [1, 1],
+    },
 ];
 
 const fn scene(orders: usize, whim: Whim) -> Load {
-    let whims = Whims::All(whim);
-    let called_at_once = CALLED_AT_ONCE;
-    Load { orders, accounts: 1, whims, mails_codes: false, has_balance: false, called_at_once }
+    Load {
+        orders,
+        accounts: 1,
+        whims: Whims::All(whim),
+        mails_codes: false,
+        has_balance: false,
+        called_at_once: CALLED_AT_ONCE,
+        forgotten: 0,
+    }
 }
 
 /// Every fault that can strike after call `after` of a run that had these calls.

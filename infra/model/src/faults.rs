@@ -19,8 +19,12 @@ pub enum Fault {
     CrashAfter,
     /// It is done, and nobody ever answers.
     NoAnswer,
-    /// It is refused for now: throttled, or down.
+    /// It is refused for now.
     Refused,
+    /// The service is down: whatever the caller asks of it is refused for a while.
+    Down,
+    /// It is refused because somebody else's transaction is at the same item.
+    Conflict,
     /// The caller freezes before it asks, and thaws within its time.
     FreezeBefore,
     /// It is done, and the caller freezes before it hears of it, and thaws when somebody else has its work.
@@ -35,11 +39,13 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::NoAnswer,
         Self::Refused,
+        Self::Down,
+        Self::Conflict,
         Self::FreezeBefore,
         Self::FreezeAfter,
         Self::ThawLate,
@@ -53,6 +59,11 @@ impl Fault {
 pub enum Callee {
     /// An AWS service.
     Aws,
+    /// A table, to write to it.
+    Write,
+    /// A table, to look for what is due when nothing is. What can go wrong there goes wrong where a sweep finds something,
+    /// too, and there are two dozen such calls in every minute.
+    Idle,
     /// The queue, to take a message.
     Send,
     /// The retailer.
@@ -72,23 +83,34 @@ impl Callee {
     /// it: no program can help that, and Lambda ends a process that has no time left.
     pub const fn faults(self) -> &'static [Fault] {
         use Fault::{
-            CrashAfter, CrashBefore, Forgotten, FreezeAfter, FreezeBefore, NoAnswer, Refused,
-            ThawLate, Twice,
+            Conflict, CrashAfter, CrashBefore, Down, Forgotten, FreezeAfter, FreezeBefore,
+            NoAnswer, Refused, ThawLate, Twice,
         };
         match self {
             Self::Aws => {
-                &[CrashBefore, CrashAfter, NoAnswer, Refused, FreezeBefore, FreezeAfter, ThawLate]
+                &[CrashBefore, CrashAfter, NoAnswer, Down, FreezeBefore, FreezeAfter, ThawLate]
             }
+            Self::Write => &[
+                CrashBefore,
+                CrashAfter,
+                NoAnswer,
+                Down,
+                Conflict,
+                FreezeBefore,
+                FreezeAfter,
+                ThawLate,
+            ],
             Self::Send => &[
                 CrashBefore,
                 CrashAfter,
                 NoAnswer,
-                Refused,
+                Down,
                 FreezeBefore,
                 FreezeAfter,
                 ThawLate,
                 Forgotten,
             ],
+            Self::Idle => &[],
             Self::Shop | Self::Submit => {
                 &[CrashBefore, CrashAfter, NoAnswer, Refused, FreezeBefore, FreezeAfter]
             }
@@ -131,7 +153,7 @@ pub struct Calls {
 
 /// What goes wrong with the next call.
 fn next(world: &mut World, callee: Callee) -> Option<Fault> {
-    if world.is_calm {
+    if world.is_calm || callee == Callee::Idle {
         return None;
     }
     let number = u64::try_from(world.calls.callees.len()).unwrap_or(u64::MAX);
@@ -161,7 +183,7 @@ pub async fn call<T>(
     details: impl Fn() -> String,
     time: Duration,
     act: impl FnOnce(&mut World, Option<Fault>) -> T,
-    refuse: impl FnOnce() -> T,
+    refuse: impl FnOnce(Fault) -> T,
 ) -> Option<T> {
     sleep(time / 2).await;
     let fault = world::with(|world| next(world, callee));
@@ -182,7 +204,9 @@ pub async fn call<T>(
             actor.forget(LONG_FREEZE);
             tokio::task::yield_now().await;
         }
-        (Some(Fault::Refused), _) => return Some(refuse()),
+        (Some(fault @ (Fault::Refused | Fault::Down | Fault::Conflict)), _) => {
+            return Some(refuse(fault));
+        }
         _ => {}
     }
     let answer = world::with(|world| act(world, fault));

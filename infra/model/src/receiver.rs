@@ -34,7 +34,7 @@ impl Courier for Post {
             world.receiver.take(&letter.body);
             reply(StatusCode::OK)
         };
-        let busy = || reply(StatusCode::SERVICE_UNAVAILABLE);
+        let busy = |_| reply(StatusCode::SERVICE_UNAVAILABLE);
         let time = world::a_while(10, 200);
         let reply = call(Callee::Receiver, "webhook", || id.clone(), time, act, busy).await;
         if reply.is_none() {

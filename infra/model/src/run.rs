@@ -46,6 +46,8 @@ pub struct Load {
     pub has_balance: bool,
     /// So many jobs of an account have messages at the same time.
     pub called_at_once: usize,
+    /// So many messages of jobs the queue forgets at first.
+    pub forgotten: usize,
 }
 
 impl Load {

@@ -279,7 +279,7 @@ async fn step<T>(
     };
     let time = world::a_while(40, 400);
     let answer =
-        call(Callee::Shop, what, || email.to_owned(), time, act, || Err(unavailable())).await;
+        call(Callee::Shop, what, || email.to_owned(), time, act, |_| Err(unavailable())).await;
     if answer.is_none() {
         sleep(PATIENCE).await;
     }
@@ -467,7 +467,7 @@ impl Connector for Visitor {
         world::with(|world| world.shop.about_to_press(email, checkout_id, patience));
         let press = async {
             let act = |world: &mut World, _| Ok(buy(world, email, checkout_id));
-            let refuse = || Err(SubmitError::NotSent("the shop's door is shut".into()));
+            let refuse = |_| Err(SubmitError::NotSent("the shop's door is shut".into()));
             let time = world::a_while(40, 400);
             let details = || format!("{email} {checkout_id}");
             let pressed = call(Callee::Submit, "submit", details, time, act, refuse).await;

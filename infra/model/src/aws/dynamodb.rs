@@ -3,16 +3,20 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    iter,
     sync::Arc,
 };
 
 use dynoxide::{
     AttributeValue, Database, DynoxideError,
-    actions::{transact_write_items::TransactWriteItemsRequest, update_item::UpdateItemRequest},
+    actions::{
+        batch_get_item::BatchGetItemRequest, get_item::GetItemRequest, query::QueryRequest,
+        transact_write_items::TransactWriteItemsRequest, update_item::UpdateItemRequest,
+    },
     storage_backend::Clock,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use spelter_local::model::Table;
 use tokio::time::{Duration, Instant};
 
@@ -49,15 +53,70 @@ pub fn empty(tables: &[Table]) -> anyhow::Result<Database> {
 pub fn answer(world: &mut World, operation: &str, body: &[u8]) -> Answer {
     let db = &world.db;
     match operation {
-        "GetItem" => run(body, |request| db.get_item(request)),
+        "GetItem" => run(body, |request: GetItemRequest| {
+            must_be_consistent(request.consistent_read, body);
+            db.get_item(request)
+        }),
         "PutItem" => run(body, |request| db.put_item(request)),
         "DeleteItem" => run(body, |request| db.delete_item(request)),
         "UpdateItem" => update_item(world, read(body)),
-        "Query" => run(body, |request| db.query(request)),
-        "BatchGetItem" => run(body, |request| db.batch_get_item(request)),
+        "Query" => run(body, |request: QueryRequest| {
+            // An index cannot be read in any other way.
+            if request.index_name.is_none() {
+                must_be_consistent(request.consistent_read, body);
+            }
+            db.query(request)
+        }),
+        "BatchGetItem" => run(body, |request: BatchGetItemRequest| {
+            for keys in request.request_items.values() {
+                must_be_consistent(keys.consistent_read, body);
+            }
+            db.batch_get_item(request)
+        }),
         "TransactWriteItems" => transact_write_items(world, body),
         other => Answer::error(400, "UnknownOperationException", other),
     }
+}
+
+/// Nothing reads a table in a way that may leave out what was just written: here such a read would see it.
+fn must_be_consistent(consistent_read: Option<bool>, body: &[u8]) {
+    let text = String::from_utf8_lossy(body);
+    assert_eq!(consistent_read, Some(true), "a read without ConsistentRead: {text}");
+}
+
+/// Whether `operation` changes anything.
+pub fn writes(operation: &str) -> bool {
+    matches!(operation, "PutItem" | "DeleteItem" | "UpdateItem" | "TransactWriteItems")
+}
+
+/// Whether a query asks the index of what is due, and nothing is.
+pub fn finds_nothing_due(body: &[u8]) -> bool {
+    let request: QueryRequest = read(body);
+    let is_due = request.index_name.as_deref() == Some("due");
+    is_due && world::with(|world| world.db.query(request)).is_ok_and(|found| found.count == 0)
+}
+
+/// What is answered to a write of an item that another transaction is at; of several items the first is.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+pub fn conflict(operation: &str, body: &[u8]) -> Answer {
+    const TEXT: &str = "Transaction is ongoing for the item";
+    if operation != "TransactWriteItems" {
+        let kind = "com.amazonaws.dynamodb.v20120810#TransactionConflictException";
+        return Answer::error(400, kind, TEXT);
+    }
+    let request: Value = read(body);
+    let items = request["TransactItems"].as_array().map_or(0, Vec::len);
+    let first = json!({"Code": "TransactionConflict", "Message": TEXT});
+    let others = iter::repeat_n(json!({"Code": "None"}), items.saturating_sub(1));
+    let reasons: Vec<_> = iter::once(first).chain(others).collect();
+    let codes: Vec<_> = reasons.iter().filter_map(|reason| reason["Code"].as_str()).collect();
+    let why = "Transaction cancelled, please refer cancellation reasons for specific reasons";
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "CancellationReasons": reasons,
+        "Message": format!("{why} [{}]", codes.join(", ")),
+    });
+    Answer { status: 400, body: body.to_string() }
 }
 
 fn run<Q: DeserializeOwned, A: Serialize>(
@@ -167,4 +226,32 @@ pub fn subject(body: &[u8]) -> String {
         }
     }
     subjects.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic;
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_meets_another_says_at_which_item() {
+        let body = br#"{"TransactItems": [{}, {}]}"#;
+        let answer: Value =
+            serde_json::from_str(&conflict("TransactWriteItems", body).body).unwrap();
+        let codes = ["/CancellationReasons/0/Code", "/CancellationReasons/1/Code"];
+        let codes = codes.map(|path| answer.pointer(path).and_then(Value::as_str));
+        assert_eq!(codes, [Some("TransactionConflict"), Some("None")]);
+        assert!(conflict("PutItem", b"{}").body.contains("#TransactionConflictException"));
+    }
+
+    #[test]
+    fn a_read_that_may_be_old_is_noticed() {
+        for (consistent_read, is_noticed) in
+            [(None, true), (Some(false), true), (Some(true), false)]
+        {
+            let read = panic::catch_unwind(|| must_be_consistent(consistent_read, b"{}"));
+            assert_eq!(read.is_err(), is_noticed);
+        }
+    }
 }

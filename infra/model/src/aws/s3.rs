@@ -12,9 +12,9 @@ pub fn answer(world: &World, uri: &str) -> Answer {
     }
 }
 
-/// The answer to who asks too often.
-pub fn slow_down() -> String {
-    error("SlowDown")
+/// The answer to who may not ask.
+pub fn denied() -> String {
+    error("AccessDenied")
 }
 
 fn error(code: &str) -> String {

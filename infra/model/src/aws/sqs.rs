@@ -29,6 +29,11 @@ pub const WINDOW: usize = 120_000;
 /// may have begun before.
 const SWEEPS_TO_SEND_AGAIN: usize = 3;
 
+/// What the template's queue of jobs is called.
+pub const JOBS: &str = "spelter-prod-jobs.fifo";
+/// And where those go that nobody could do.
+pub const DEAD: &str = "spelter-prod-jobs-dead.fifo";
+
 /// All queues.
 #[derive(Clone, Default)]
 pub struct Queues {
@@ -53,8 +58,8 @@ pub struct Queue {
     pub window: usize,
     /// The most messages it held at a time.
     pub deepest: usize,
-    /// It forgets every message that is sent.
-    pub loses: bool,
+    /// It forgets so many of the next messages.
+    pub loses: usize,
     /// Messages that the queue forgot, and when the next one of the same job is due.
     forgotten: HashMap<String, Instant>,
     /// Messages that were sent again too late.
@@ -113,7 +118,7 @@ impl Queues {
                     next: 0,
                     window: WINDOW,
                     deepest: 0,
-                    loses: false,
+                    loses: 0,
                     forgotten: HashMap::new(),
                     late: Vec::new(),
                     changed: Arc::new(Notify::new()),
@@ -192,7 +197,8 @@ impl Queue {
         }
         let delay = Duration::from_secs(request["DelaySeconds"].as_u64().unwrap_or_default());
         let body = text("MessageBody").unwrap_or_default();
-        if self.loses {
+        if self.loses > 0 {
+            self.loses -= 1;
             return Answer::ok(json!({"MessageId": id}).to_string());
         }
         if is_forgotten {
