@@ -54,6 +54,8 @@ pub struct Size {
     pub accounts: usize,
     /// A fault strikes at one call in so many.
     pub one_in: u32,
+    /// Now and then a job becomes a dead letter.
+    pub buries: bool,
 }
 
 /// A fault at the call of a number; `12:CrashAfter` on the command line.
@@ -85,7 +87,7 @@ impl FromStr for Strike {
 impl Size {
     /// All there is to try.
     const fn load(self) -> Load {
-        let Self { orders, accounts, one_in: _ } = self;
+        let Self { orders, accounts, one_in: _, buries } = self;
         Load {
             orders,
             accounts,
@@ -94,6 +96,7 @@ impl Size {
             has_balance: true,
             called_at_once: CALLED_AT_ONCE,
             forgotten: 0,
+            buries,
         }
     }
 }
@@ -102,9 +105,11 @@ impl Size {
 impl fmt::Display for Again {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Seed { seed, size: Size { orders, accounts, one_in }, without } => {
+            Self::Seed { seed, size, without } => {
+                let Size { orders, accounts, one_in, buries } = size;
                 write!(f, "crash-model replay --seed {seed} --orders {orders} ")?;
                 write!(f, "--accounts {accounts} --one-in {one_in}")?;
+                f.write_str(if *buries { " --buries" } else { "" })?;
                 without.map_or(Ok(()), |guard| write!(f, " --without {guard:?}"))
             }
             Self::Scene { number, faults } => {
@@ -152,11 +157,16 @@ impl Again {
     pub fn write_down(&self, deployment: &Rc<Deployment>) -> Result<PathBuf> {
         let lines = self.attempt(deployment, true)?.lines;
         let name = self.to_string().replace("crash-model ", "").replace([' ', ':'], "-");
-        let path = Path::new(TIMELINES).join(format!("{}.txt", name.replace("---", "-")));
-        fs::create_dir_all(TIMELINES)?;
-        fs::write(&path, lines.join("\n")).with_context(|| path.display().to_string())?;
-        Ok(path)
+        write_down(&name.replace("---", "-"), &lines)
     }
+}
+
+/// Writes `lines`, all that happened in the run called `name`, where they can be read; where that is.
+pub fn write_down(name: &str, lines: &[String]) -> Result<PathBuf> {
+    let path = Path::new(TIMELINES).join(format!("{name}.txt"));
+    fs::create_dir_all(TIMELINES)?;
+    fs::write(&path, lines.join("\n")).with_context(|| path.display().to_string())?;
+    Ok(path)
 }
 
 fn said(panic: &(dyn Any + Send)) -> &str {
@@ -170,11 +180,11 @@ mod tests {
 
     #[test]
     fn the_command_names_all_that_the_run_follows_from() {
-        let size = Size { orders: 30, accounts: 5, one_in: 60 };
+        let size = Size { orders: 30, accounts: 5, one_in: 60, buries: true };
         let seed = Again::Seed { seed: 7, size, without: Some(Guard::Version) };
         assert_eq!(
             seed.to_string(),
-            "crash-model replay --seed 7 --orders 30 --accounts 5 --one-in 60 --without Version"
+            "crash-model replay --seed 7 --orders 30 --accounts 5 --one-in 60 --buries --without Version"
         );
         let faults = ["12:CrashAfter", "30:Refused"].map(|text| text.parse().unwrap()).to_vec();
         let scene = Again::Scene { number: 2, faults };

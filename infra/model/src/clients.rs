@@ -9,7 +9,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::{
     aws::sqs::JOBS,
-    balance,
+    balance, bury,
     platform::{self, Call, Deployment},
     run::{Load, owner},
     shop, world,
@@ -56,6 +56,9 @@ pub async fn buy(load: Load, deployment: &Deployment) -> Result<Vec<Wanted>> {
         world.queues.named(JOBS).loses = load.forgotten;
         world.is_calm = false;
     });
+    if load.buries {
+        tokio::task::spawn_local(bury::now_and_then(deployment.table("OrdersTable")?));
+    }
     let orders = (0..load.orders).map(|number| {
         let buyer = &buyers[number % buyers.len()];
         let starts_at = world::with(|world| world.rng.random_range(0..span));
@@ -74,6 +77,8 @@ const MAX_PRICE: u64 = 2_300;
 pub struct Buyer {
     /// Whose orders they are.
     pub owner: Owner,
+    /// The account.
+    pub email: String,
     login: (&'static str, Value),
 }
 
@@ -84,20 +89,21 @@ impl Buyer {
         world::with(|world| world.shop.open(&email, mails_codes));
         let login = json!({"email": email, "password": "secret"});
         if !mails_codes {
-            return Ok(Self { owner: owner(), login: ("retailer_credentials", login) });
+            return Ok(Self { owner: owner(), email, login: ("retailer_credentials", login) });
         }
         let body = Self::stored(&owner(), &email).await?;
         let mailbox = body["forwarding_email"].as_str().context("no mailbox")?.to_owned();
-        world::with(|world| world.mailboxes.insert(email, mailbox));
+        world::with(|world| world.mailboxes.insert(email.clone(), mailbox));
         let login = ("retailer_credentials_id", body["short_id"].clone());
-        Ok(Self { owner: owner(), login })
+        Ok(Self { owner: owner(), email, login })
     }
 
     /// A client that has paid in.
     async fn prepaid() -> Result<Self> {
         world::with(|world| world.shop.open(balance::OPERATORS_EMAIL, false));
         Self::stored(&balance::the_operator(), balance::OPERATORS_EMAIL).await?;
-        Ok(Self { owner: balance::client(), login: ("addax", json!(true)) })
+        let email = balance::OPERATORS_EMAIL.to_owned();
+        Ok(Self { owner: balance::client(), email, login: ("addax", json!(true)) })
     }
 
     /// A managed account.

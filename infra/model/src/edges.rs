@@ -17,20 +17,38 @@ use crate::{
     faults::Faults,
     platform::{self, Call, Deployment},
     run::{self, Asked, Outcome, Setting},
+    verdict::Limits,
     world,
 };
 
 /// Such an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
-    /// The queue loses every message for a while, among them those that are sent in place of lost ones.
-    LostAgain,
+    /// The queue loses every message for a while.
+    Lost(Loss),
     /// Nobody works for longer than a queue keeps messages.
     FifteenDays,
     /// There is a message that nobody can read in front of the orders of an account.
     Unreadable,
     /// An account has more jobs than a queue looks through.
     Crowded(Crowd),
+}
+
+impl Edge {
+    /// The first messages are lost, and the sweeper sends others before the queue takes a message of the same id again.
+    pub const LOST: Self =
+        Self::Lost(Loss { lasts: Duration::from_secs(100), within: Duration::from_mins(5) });
+    /// And these are lost, too.
+    pub const LOST_AGAIN: Self =
+        Self::Lost(Loss { lasts: Duration::from_secs(200), within: Duration::from_mins(10) });
+}
+
+/// A queue that loses messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    lasts: Duration,
+    /// So long an order may take all the same.
+    within: Duration,
 }
 
 /// One account with many jobs, and others beside it.
@@ -108,15 +126,16 @@ impl fmt::Display for Waits {
 const HOURS: Duration = Duration::from_hours(12);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Tries `edge`.
-pub fn tried(deployment: &Rc<Deployment>, edge: Edge) -> Result<Found> {
+/// Tries `edge`; the journal's text is kept if it `is_told`.
+pub fn tried(deployment: &Rc<Deployment>, edge: Edge, is_told: bool) -> Result<Found> {
     let plain = |outcome| Found { outcome, waits: None };
+    let setting = Setting { is_told, ..SETTING };
     Ok(match edge {
-        Edge::LostAgain => plain(run::in_a_world(deployment, SETTING, lost_again(deployment))?),
-        Edge::FifteenDays => plain(run::in_a_world(deployment, SETTING, fifteen_days(deployment))?),
-        Edge::Unreadable => plain(run::in_a_world(deployment, SETTING, unreadable(deployment))?),
+        Edge::Lost(loss) => plain(run::in_a_world(deployment, setting, lost(deployment, loss))?),
+        Edge::FifteenDays => plain(run::in_a_world(deployment, setting, fifteen_days(deployment))?),
+        Edge::Unreadable => plain(run::in_a_world(deployment, setting, unreadable(deployment))?),
         Edge::Crowded(crowd) => {
-            let setting = || Setting { called_at_once: crowd.called_at_once, ..SETTING };
+            let setting = || Setting { called_at_once: crowd.called_at_once, is_told, ..SETTING };
             let nobody = Crowd { jobs: 0, ..crowd };
             let (_, alone) = run::in_a_world(deployment, setting(), crowded(deployment, nobody))?;
             let (outcome, beside) =
@@ -147,13 +166,13 @@ async fn nine_orders() -> Result<Vec<Wanted>> {
 }
 
 /// The first messages are lost, and a client that is patient gets what it wants all the same.
-async fn lost_again(deployment: &Deployment) -> Result<Outcome> {
+async fn lost(deployment: &Deployment, Loss { lasts, within }: Loss) -> Result<Outcome> {
     world::with(|world| world.queues.named(JOBS).loses = usize::MAX);
     let wanted = nine_orders().await?;
-    // Past the sweeper's first try, and before the queue takes a message of the same id again.
-    sleep(Duration::from_secs(200)).await;
+    sleep(lasts).await;
     world::with(|world| world.queues.named(JOBS).loses = 0);
-    run::conclude(deployment, &wanted, Asked::to_end(HOURS)).await
+    let limits = Limits { within, ..Limits::NONE };
+    run::conclude(deployment, &wanted, Asked { patience: HOURS, limits }).await
 }
 
 async fn fifteen_days(deployment: &Deployment) -> Result<Outcome> {
@@ -186,8 +205,15 @@ async fn unreadable(deployment: &Deployment) -> Result<Outcome> {
     if left.len() + 1 != before {
         left.push("the message that nobody can read is gone".to_owned());
     }
+    let others = outcome.orders.values().filter(|order| order.email != buyer.email);
+    let late = others.filter(|order| order.took.is_none_or(|took| took > UNHINDERED));
+    let late = late.map(|order| format!("{} waited for another account", order.reference));
+    outcome.verdict.lost.extend(late);
     Ok(outcome)
 }
+
+/// Three orders of one account take less.
+const UNHINDERED: Duration = Duration::from_secs(30);
 
 const UNREADABLE: &str = "{\"type\": \"no job\"}";
 

@@ -1,6 +1,7 @@
 //! The searches: every single fault, every pair, and many from seeds; and each guard taken away, to see that it is missed.
 
 use std::{
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     rc::Rc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,6 +15,7 @@ use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
 
 use crate::{
     again::{Again, Size, Strike},
+    bury,
     clients::{Whim, Whims},
     faults::Callee,
     platform::Deployment,
@@ -30,6 +32,8 @@ pub struct Found {
     pub runs: u64,
     /// The same for the same runs in the same order.
     pub hash: u64,
+    /// How many jobs were made dead letters, by how their orders were.
+    pub buried: BTreeMap<String, u64>,
     /// How to repeat the first runs that went wrong.
     pub bad: Vec<String>,
 }
@@ -43,6 +47,9 @@ impl Found {
         (self.hash, other.hash).hash(&mut hasher);
         self.hash = hasher.finish();
         self.runs += other.runs;
+        for (state, count) in other.buried {
+            *self.buried.entry(state).or_default() += count;
+        }
         self.bad.extend(other.bad);
         self.bad.truncate(MOST_TOLD);
         self.total += other.total;
@@ -63,19 +70,18 @@ impl Watch {
         again: &Again,
         found: &mut Found,
     ) -> Vec<Callee> {
-        let (verdict, hash, callees) = match again.attempt(deployment, false) {
-            Ok(Outcome { verdict, hash, callees, .. }) => (verdict, hash, callees),
-            Err(error) => {
-                let lost = vec![format!("{error:#}")];
-                (Verdict { lost, ..Verdict::default() }, 0, Vec::new())
-            }
+        let broken_off = |error: anyhow::Error| {
+            let lost = vec![format!("{error:#}")];
+            Outcome { verdict: Verdict { lost, ..Verdict::default() }, ..Outcome::default() }
         };
+        let outcome = again.attempt(deployment, false).unwrap_or_else(broken_off);
+        let Outcome { verdict, hash, callees, buried, .. } = outcome;
         let mut bad = Vec::new();
         if !verdict.is_good() {
             bad.push(format!("{again}\n{verdict}"));
             self.tell(deployment, again);
         }
-        found.merge(Found { total: verdict, runs: 1, hash, bad });
+        found.merge(Found { total: verdict, runs: 1, hash, buried, bad });
         callees
     }
 
@@ -156,8 +162,12 @@ pub fn random(search: Search, deploy: Deploy<'_>) -> Result<Found> {
     })?;
     let mut found = merged(parts);
     let Verdict { attempted, placed, .. } = found.total;
-    if placed * 2 < attempted {
+    if placed * 2 < attempted && !search.size.buries {
         found.total.lost.push(format!("only {placed} of {attempted} orders were placed"));
+    }
+    let is_unburied = |state: &str| search.size.buries && !found.buried.contains_key(state);
+    for state in bury::STATES.into_iter().filter(|state| is_unburied(state)) {
+        found.total.lost.push(format!("no job became a dead letter while its order was {state}"));
     }
     Ok(found)
 }
@@ -227,6 +237,7 @@ const fn scene(orders: usize, whim: Whim) -> Load {
         has_balance: false,
         called_at_once: CALLED_AT_ONCE,
         forgotten: 0,
+        buries: false,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod actor;
 pub mod again;
 pub mod aws;
 pub mod balance;
+pub mod bury;
 pub mod clients;
 pub mod edges;
 pub mod explore;

@@ -8,7 +8,7 @@ use mimalloc::MiMalloc;
 use spelter::guards::Guard;
 
 use crash_model::{
-    again::{Again, Size, Strike},
+    again::{self, Again, Size, Strike},
     edges::{self, Crowd, Edge, Found},
     explore::{self, Deploy, SCENES, Search},
     platform::Deployment,
@@ -98,11 +98,14 @@ struct HowMuch {
     /// A fault strikes at one call in so many.
     #[arg(long, default_value_t = 100)]
     one_in: u32,
+    /// Now and then a job becomes a dead letter.
+    #[arg(long)]
+    buries: bool,
 }
 
 impl From<HowMuch> for Size {
-    fn from(HowMuch { orders, accounts, one_in }: HowMuch) -> Self {
-        Self { orders, accounts, one_in }
+    fn from(HowMuch { orders, accounts, one_in, buries }: HowMuch) -> Self {
+        Self { orders, accounts, one_in, buries }
     }
 }
 
@@ -124,7 +127,7 @@ fn main() -> Result<ExitCode> {
             }
             Ok(codes)
         }
-        Command::Edges { small } => edges(small, &Rc::new(deploy()?)),
+        Command::Edges { small } => edges(small, &deploy),
         Command::Teeth { only, seeds } => teeth(only.as_deref(), seeds, &deploy),
         Command::Replay { seed, size, without } => {
             let without = without.map(|name| guard(&name)).transpose()?;
@@ -150,9 +153,12 @@ fn code(is_good: bool) -> ExitCode {
 }
 
 fn tell(started: Instant, found: explore::Found) -> Result<ExitCode> {
-    let explore::Found { total, runs, hash, bad } = found;
+    let explore::Found { total, runs, hash, buried, bad } = found;
     for one in &bad {
         println!("WENT WRONG: {one}");
+    }
+    for (state, count) in buried {
+        println!("{count} jobs became dead letters while {state}");
     }
     let seconds = started.elapsed().as_secs_f64();
     let rate = f64::from(u32::try_from(total.attempted)?) / seconds;
@@ -166,17 +172,19 @@ fn guard(name: &str) -> Result<Guard> {
 }
 
 /// What happens seldom.
-fn edges(small: bool, deployment: &Rc<Deployment>) -> Result<ExitCode> {
+fn edges(small: bool, deploy: Deploy<'_>) -> Result<ExitCode> {
     let crowd = if small { Crowd::SMALL } else { Crowd::WHOLE };
+    let deployment = Rc::new(deploy()?);
     let mut codes = ExitCode::SUCCESS;
     for (name, edge) in [
-        ("messages that are lost, and lost again within five minutes", Edge::LostAgain),
+        ("messages that are lost", Edge::LOST),
+        ("messages that are lost, and lost again within five minutes", Edge::LOST_AGAIN),
         ("nobody works for fifteen days", Edge::FifteenDays),
         ("a message that nobody can read", Edge::Unreadable),
         ("an account with many jobs", Edge::Crowded(crowd)),
     ] {
         let started = Instant::now();
-        let found = edges::tried(deployment, edge)?;
+        let found = edges::tried(&deployment, edge, false)?;
         let Found { outcome, waits } = &found;
         println!("{name}: after {:.0?} of its own time", outcome.took);
         print!("{}", outcome.verdict);
@@ -186,10 +194,17 @@ fn edges(small: bool, deployment: &Rc<Deployment>) -> Result<ExitCode> {
         println!("in {:.0?}", started.elapsed());
         if !found.is_good() {
             println!("WENT WRONG: {name}");
+            let lines = edges::tried(&deployment, edge, true)?.outcome.lines;
+            let path = again::write_down(&name.replace([' ', ','], "-"), &lines)?;
+            println!("  all that happened: {}", path.display());
             codes = ExitCode::FAILURE;
         }
     }
-    Ok(codes)
+    println!("jobs that become dead letters while their orders are worked on");
+    let size = Size { orders: 30, accounts: 5, one_in: 60, buries: true };
+    let search = Search { first: 0, seeds: if small { 20 } else { 500 }, size };
+    let buried = tell(Instant::now(), explore::random(search, deploy)?)?;
+    Ok(if codes == ExitCode::SUCCESS { buried } else { codes })
 }
 
 /// Which guards are missed.
@@ -198,7 +213,11 @@ fn teeth(only: Option<&str>, seeds: u64, deploy: Deploy<'_>) -> Result<ExitCode>
         Some(name) => vec![guard(name)?],
         None => Guard::ALL.to_vec(),
     };
-    let search = Search { first: 0, seeds, size: Size { orders: 20, accounts: 5, one_in: 40 } };
+    let search = Search {
+        first: 0,
+        seeds,
+        size: Size { orders: 20, accounts: 5, one_in: 40, buries: false },
+    };
     let bites = explore::teeth(&guards, search, deploy)?;
     for (guard, noticed) in &bites {
         let name = format!("{guard:?}");

@@ -48,6 +48,8 @@ pub struct Load {
     pub called_at_once: usize,
     /// So many messages of jobs the queue forgets at first.
     pub forgotten: usize,
+    /// Now and then a job becomes a dead letter.
+    pub buries: bool,
 }
 
 impl Load {
@@ -74,6 +76,7 @@ pub struct Run {
 }
 
 /// What came of it.
+#[derive(Default)]
 pub struct Outcome {
     /// Whether the promise was kept.
     pub verdict: Verdict,
@@ -83,6 +86,10 @@ pub struct Outcome {
     pub callees: Vec<Callee>,
     /// How many faults struck.
     pub struck: u64,
+    /// Every order there is.
+    pub orders: BTreeMap<String, Ended>,
+    /// How many jobs were made dead letters, by how their orders were.
+    pub buried: BTreeMap<String, u64>,
     /// The journal's text, if it was kept.
     pub lines: Vec<String>,
     /// How long it took on the run's own clock.
@@ -217,6 +224,8 @@ pub async fn conclude_and<T>(
         verdict,
         hash: world.journal.hash(),
         struck: world.calls.struck,
+        orders,
+        buried: world.buried,
         lines: world.journal.lines().to_vec(),
         callees: world.calls.callees,
         took,
@@ -271,6 +280,16 @@ pub fn accounts_in(table: &str) -> Result<Vec<String>> {
     let items = scan(table)?;
     let jobs = with_prefix(&items, "JOB#");
     Ok(jobs.filter_map(|job| job["account"]["S"].as_str().map(str::to_owned)).collect())
+}
+
+/// In which state each order is.
+pub fn states(table: &str) -> Result<BTreeMap<String, String>> {
+    let items = scan(table)?;
+    let state = |order: &Value| {
+        let status: Value = serde_json::from_str(order["status"]["S"].as_str()?).ok()?;
+        Some((order["id"]["S"].as_str()?.to_owned(), status["state"].as_str()?.to_owned()))
+    };
+    Ok(with_prefix(&items, "ORDER#").filter_map(state).collect())
 }
 
 /// An order as it is found in the table.

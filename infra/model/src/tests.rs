@@ -2,7 +2,7 @@
 
 use std::{path::Path, rc::Rc};
 
-use spelter::guards::Guard;
+use spelter::guards::{Guard, removed};
 
 use crate::{
     again::{Again, Size},
@@ -11,7 +11,7 @@ use crate::{
     run::Outcome,
 };
 
-const SIZE: Size = Size { orders: 15, accounts: 5, one_in: 40 };
+const SIZE: Size = Size { orders: 15, accounts: 5, one_in: 40, buries: false };
 
 fn deployment() -> Rc<Deployment> {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
@@ -44,11 +44,24 @@ fn a_guard_that_is_missed_is_there_again_in_the_next_run() {
 }
 
 #[test]
+fn a_second_message_that_the_queue_takes_for_the_first_comes_too_late() {
+    let deployment = deployment();
+    let is_good = |without| {
+        removed::set(without);
+        let found = tried(&deployment, Edge::LOST, false);
+        removed::set(None);
+        found.unwrap().is_good()
+    };
+    assert!(!is_good(Some(Guard::Dispatch)));
+    assert!(is_good(None));
+}
+
+#[test]
 fn others_notice_an_account_whose_jobs_are_all_in_the_queue() {
     let crowd = Crowd { jobs: 60, window: 40, called_at_once: 1_000_000 };
-    let found = tried(&deployment(), Edge::Crowded(crowd)).unwrap();
+    let found = tried(&deployment(), Edge::Crowded(crowd), false).unwrap();
     assert!(found.outcome.verdict.is_good(), "{}", found.outcome.verdict);
     assert!(!found.is_good());
     let crowd = Crowd { called_at_once: 2, ..crowd };
-    assert!(tried(&deployment(), Edge::Crowded(crowd)).unwrap().is_good());
+    assert!(tried(&deployment(), Edge::Crowded(crowd), false).unwrap().is_good());
 }

@@ -343,7 +343,7 @@ mod tests {
         assert!(verdict.is_good(), "{verdict}");
         assert_eq!([verdict.attempted, verdict.acknowledged, verdict.placed], [1, 1, 1]);
         assert_eq!(verdict.recovered, 3);
-        assert_eq!(counts(&of(&Shop::default(), placed("S1"))), [1, 0, 0, 0]);
+        assert_eq!(counts(&of(&Shop::default(), placed("S1"))), [2, 0, 0, 0]);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct World {
     pub mails: BTreeMap<String, String>,
     /// Where the mail of each buyer is forwarded to.
     pub mailboxes: BTreeMap<String, String>,
+    /// How many jobs were made dead letters, by how their orders were.
+    pub buried: BTreeMap<String, u64>,
 }
 
 /// When every run begins.
@@ -77,6 +79,7 @@ pub fn begin(seed: u64, faults: Faults, db: Database, queues: Queues, is_told: b
         receiver: Receiver::default(),
         mails: BTreeMap::new(),
         mailboxes: BTreeMap::new(),
+        buried: BTreeMap::new(),
     }));
 }
 

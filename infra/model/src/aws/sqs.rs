@@ -153,6 +153,23 @@ impl Queues {
         jobs.flat_map(|(_, queue)| queue.late.clone()).collect()
     }
 
+    /// What the messages of jobs say.
+    pub fn jobs(&mut self) -> Vec<String> {
+        self.named(JOBS).messages.values().map(|message| message.body.clone()).collect()
+    }
+
+    /// Makes the job that says `body` a dead letter, wherever it is: whoever works on it cannot give it back any more.
+    pub fn bury(&mut self, body: &str) {
+        let jobs = self.named(JOBS);
+        let found = jobs.messages.iter().find(|(_, message)| message.body == body);
+        let Some(place) = found.map(|(place, _)| *place) else { return };
+        if let Some(message) = jobs.messages.remove(&place) {
+            jobs.changed.notify_waiters();
+            let visible_at = Instant::now();
+            self.named(DEAD).insert(Message { receives: 0, visible_at, ..message });
+        }
+    }
+
     /// Does `operation`.
     pub fn answer(&mut self, operation: &str, body: &[u8], fault: Option<Fault>) -> Answer {
         let request: Value = serde_json::from_slice(body).expect("JSON");
