@@ -56,3 +56,21 @@ fn state_of<'a>(body: &str, states: &'a BTreeMap<String, String>) -> Option<&'a 
     let order = ticket["order"].as_str().filter(|_| ticket["type"] == "place_order")?;
     states.get(order).map(String::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_as_its_order_is() {
+        let states = BTreeMap::from([("1".to_owned(), "working".to_owned())]);
+        assert_eq!(state_of(r#"{"type": "place_order", "order": "1"}"#, &states), Some("working"));
+        for other in [
+            r#"{"type": "track_order", "order": "1"}"#,
+            r#"{"type": "place_order", "order": "2"}"#,
+            "no job",
+        ] {
+            assert_eq!(state_of(other, &states), None);
+        }
+    }
+}

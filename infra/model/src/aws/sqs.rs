@@ -430,6 +430,31 @@ Resources:
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_job_that_is_buried_cannot_be_given_back() {
+        let template = format!(
+            "Resources: {{Dead: {{Type: AWS::SQS::Queue, Properties: {{QueueName: {DEAD}}}}}, \
+             Jobs: {{Type: AWS::SQS::Queue, Properties: {{QueueName: {JOBS}}}}}}}"
+        );
+        let template = Template::parse(&template, &BTreeMap::new()).unwrap();
+        let mut queues = Queues::of(&template).unwrap();
+        let request = json!({"QueueUrl": format!("http://sqs/1/{JOBS}"), "MessageBody": "job"});
+        queues.answer("SendMessage", request.to_string().as_bytes(), None);
+        let message = queues.receive(JOBS, 1).remove(0);
+        assert_eq!(queues.jobs(), ["job"]);
+        queues.bury("job");
+        assert!(queues.jobs().is_empty());
+        let request = json!({
+            "QueueUrl": format!("http://sqs/1/{JOBS}"),
+            "ReceiptHandle": message.receipt,
+            "VisibilityTimeout": 0,
+        });
+        let request = request.to_string();
+        let given_back = queues.answer("ChangeMessageVisibility", request.as_bytes(), None);
+        assert_eq!(given_back.status, 400);
+        assert_eq!(queues.receive(DEAD, 1)[0].body, "job");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_nobody_takes_is_gone_after_its_time() {
         let mut queues = queues();
         send(&mut queues, "a", "1");
