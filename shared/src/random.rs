@@ -1,5 +1,5 @@
-//! The only maker of ids. With the clock and the answers of other systems it is all that a run depends on, so a test that
-//! seeds it can be repeated exactly.
+//! The only maker of ids, and of the chances that decide when something happens. With the clock and the answers of other
+//! systems it is all that a run depends on, so a test that seeds it can be repeated exactly.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,6 +12,13 @@ pub fn uuid() -> Uuid {
     let mut bytes = [0; 16];
     fill(&mut bytes);
     Builder::from_random_bytes(bytes).into_uuid()
+}
+
+/// At least 0 and less than 1, each as likely as any other.
+pub fn fraction() -> f64 {
+    let mut bytes = [0; 4];
+    fill(&mut bytes);
+    f64::from(u32::from_be_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// The last id that this process made of a time.
@@ -96,6 +103,13 @@ pub mod seeded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fraction_is_less_than_one() {
+        let fractions: Vec<_> = (0..1_000).map(|_| fraction()).collect();
+        assert!(fractions.iter().all(|one| (0.0..1.0).contains(one)));
+        assert!(fractions.iter().any(|one| *one < 0.5) && fractions.iter().any(|one| *one > 0.5));
+    }
 
     #[test]
     fn an_id_has_its_time() {

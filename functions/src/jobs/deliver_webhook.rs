@@ -376,7 +376,7 @@ enum Follows {
 /// What follows from the try number `attempt`.
 fn follows(attempt: u32, tried: &Tried, now: Timestamp) -> Follows {
     let why = || tried.attempt.error.clone().unwrap_or_default();
-    let again = |attempt, retry_after| match wait_after(attempt, retry_after, rand::random()) {
+    let again = |attempt, retry_after| match wait_after(attempt, retry_after, random::fraction()) {
         Some(wait) => Follows::Again(clock::after(now, wait)),
         None => undelivered(&why(), now),
     };

@@ -35,6 +35,18 @@ fn the_same_seed_makes_the_same_run() {
 }
 
 #[test]
+fn a_webhook_is_sent_again_at_the_same_time() {
+    let deployment = deployment();
+    let again =
+        Again::Seed { seed: 7, size: Size { orders: 30, one_in: 60, ..SIZE }, without: None };
+    let runs = [(); 2].map(|()| again.attempt(&deployment, true).unwrap());
+    let [one, same] = &runs;
+    let is_unheard = |line: &String| line.contains(" webhook  ") && line.contains("STRUCK BY");
+    assert!(one.lines.iter().any(is_unheard));
+    assert_eq!(one.lines, same.lines);
+}
+
+#[test]
 fn a_guard_that_is_missed_is_there_again_in_the_next_run() {
     let deployment = deployment();
     let is_good = |seed, without| outcome(&deployment, seed, without).verdict.is_good();
