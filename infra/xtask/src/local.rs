@@ -133,7 +133,7 @@ pub(crate) fn build_program(name: &str) -> Result<()> {
 
 fn cargo_build(which: &[&str]) -> Result<()> {
     let mut cargo = machine::cargo();
-    shell::run(cargo.current_dir(machine::root()).args(["build", "--workspace"]).args(which))
+    shell::run(cargo.args(["build", "--workspace"]).args(which))
 }
 
 /// Shows the log until Ctrl-C.
