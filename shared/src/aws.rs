@@ -110,8 +110,8 @@ impl From<AwsError> for ApiError {
     }
 }
 
-/// How long a meeting with another transaction is waited for: two seconds in all, so that even who meets some twice stays
-/// well below a function's time.
+/// How long a meeting with another transaction is waited for: two seconds of pauses in all, so that even who meets some
+/// twice stays well below a function's time.
 fn meeting_retries() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_jitter()

@@ -629,6 +629,15 @@ impl Refusal {
     pub fn with(self, data: Value) -> Self {
         Self { data, ..self }
     }
+
+    /// The same with more details, an object, beside those it has.
+    #[must_use]
+    pub fn with_more(mut self, more: Value) -> Self {
+        if let (Value::Object(data), Value::Object(more)) = (&mut self.data, more) {
+            data.extend(more);
+        }
+        self
+    }
 }
 
 /// Why a request is not done. `Display` is public and never repeats its source: the chain is for our logs only.

@@ -374,10 +374,20 @@ impl Order {
         }
     }
 
-    /// How the order ends when nobody can find out what became of `marker`: with what a person needs to look.
+    /// How the order ends when nobody can find out what became of `marker`.
     pub fn probably_placed(&self, marker: &Marker, candidates: &[PastOrder]) -> Refusal {
+        self.left_open(Refusal::new(Code::OrderProbablyPlaced), marker, candidates)
+    }
+
+    /// `refusal`, which leaves open what became of `marker`, with what a person needs to look.
+    pub fn left_open(
+        &self,
+        refusal: Refusal,
+        marker: &Marker,
+        candidates: &[PastOrder],
+    ) -> Refusal {
         let ids: Vec<_> = candidates.iter().map(|past| &past.merchant_order_id).collect();
-        Refusal::new(Code::OrderProbablyPlaced).with(json!({
+        refusal.with_more(json!({
             "look_at": self.shown_account(),
             "since": clock::v1_text(marker.written_at),
             "candidates": ids,

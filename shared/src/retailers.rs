@@ -516,7 +516,8 @@ pub trait Connector: Send + Sync {
     ) -> impl Future<Output = Result<Vec<PastOrder>, SubmitError>> + Send;
 
     /// A page of the account's orders since `since`, newest first: the first one, or the one after the page whose
-    /// [`next`](HistoryPage::next) is `from`. An order that is placed meanwhile moves none of the others to another page.
+    /// [`next`](HistoryPage::next) is `from`. Whatever happens meanwhile, no order that was there is on none of the pages;
+    /// one that is on two pages counts once.
     fn history(
         &self,
         session: &Self::Session,

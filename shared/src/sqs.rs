@@ -47,6 +47,8 @@ pub struct Received<M> {
     pub deadline: Timestamp,
     /// What gives the message back: it is good until the message is received again.
     pub receipt_handle: String,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
 }
 
 /// What became of a message.
@@ -130,10 +132,12 @@ async fn run_one<J: Job>(
     let body = message.body.as_deref().ok_or("SQS message without a body")?;
     let receipt_handle =
         message.receipt_handle.clone().ok_or("SQS message without a receipt handle")?;
+    let receive_count = message.attributes.get("ApproximateReceiveCount");
+    let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1);
     let message_id = message.message_id.as_deref();
     let message = serde_json::from_str::<J::Message>(body)?;
     let what = message.to_string();
-    let received = Received { message, deadline, receipt_handle };
+    let received = Received { message, deadline, receipt_handle, receive_count };
     // Boxed: a job is a deep tree of futures, too deep for the compiler to lay out in one piece.
     let outcome = Box::pin(run_or_postpone(job, received)).await;
     let became = match &outcome {
@@ -175,6 +179,7 @@ mod tests {
     struct Recorder {
         ran: Mutex<Vec<String>>,
         postponed: Mutex<Vec<String>>,
+        receive_counts: Mutex<Vec<u32>>,
     }
 
     impl Job for Recorder {
@@ -182,6 +187,7 @@ mod tests {
 
         async fn run(&self, received: Received<String>) -> Result<Outcome, BoxError> {
             self.ran.lock().unwrap().push(received.message.clone());
+            self.receive_counts.lock().unwrap().push(received.receive_count);
             match received.message.as_str() {
                 "fail" => Err("no".into()),
                 "later" => Ok(Outcome::Later(Duration::from_secs(1))),
@@ -200,7 +206,12 @@ mod tests {
         let records: Vec<_> = messages
             .iter()
             .map(|(id, group, body)| {
-                json!({"messageId": id, "receiptHandle": format!("handle-{id}"), "body": body, "attributes": {"MessageGroupId": group}})
+                json!({
+                    "messageId": id,
+                    "receiptHandle": format!("handle-{id}"),
+                    "body": body,
+                    "attributes": {"MessageGroupId": group, "ApproximateReceiveCount": "7"},
+                })
             })
             .collect();
         let batch = serde_json::from_value(json!({"Records": records})).unwrap();
@@ -219,6 +230,7 @@ mod tests {
         ];
         assert_eq!(failures(&recorder, &batch).await, ["2", "3"]);
         assert_eq!(*recorder.ran.lock().unwrap(), ["ok", "fail", "ok"]);
+        assert_eq!(*recorder.receive_counts.lock().unwrap(), [7, 7, 7]);
     }
 
     #[tokio::test]

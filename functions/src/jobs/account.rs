@@ -101,6 +101,8 @@ pub(super) struct Turn {
     pub(super) receipt_handle: String,
     /// When this invocation is over.
     pub(super) deadline: Timestamp,
+    /// How often its message was received.
+    pub(super) receive_count: u32,
 }
 
 /// What is to be done.
@@ -163,7 +165,7 @@ impl<C: Connector> Job for AccountWorker<C> {
 
 impl<C: Connector> AccountWorker<C> {
     async fn take_turn(&self, received: Received<Ticket>) -> Result<Outcome, BoxError> {
-        let Received { message, deadline, receipt_handle } = received;
+        let Received { message, deadline, receipt_handle, receive_count } = received;
         let Some(work) = self.find(message).await? else {
             // A second delivery of finished work is normal.
             return Ok(Outcome::Done);
@@ -177,7 +179,7 @@ impl<C: Connector> AccountWorker<C> {
                 Ok(Outcome::Later(clock::until(until, now) + Duration::from_secs(1)))
             }
             Acquired::Held(lease) => {
-                let turn = Turn { lease: *lease, request, receipt_handle, deadline };
+                let turn = Turn { lease: *lease, request, receipt_handle, deadline, receive_count };
                 let outcome = match turn.totp_wait(now) {
                     Some(wait) => Ok(Outcome::Later(wait)),
                     None => self.work(work, &turn).await,

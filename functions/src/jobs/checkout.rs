@@ -24,6 +24,8 @@ use spelter::{
 
 use super::account::{AccountWorker, Stop, Turn};
 
+/// No account buys so much in minutes: a history that goes on has no end.
+const MOST_PAGES: usize = 100;
 /// Before pressing "buy", at least this much of the invocation must be left for the retailer's answer.
 const MIN_SUBMIT_TIME: Duration = Duration::from_secs(3);
 /// What the answer may not use up, for writing down what it was.
@@ -184,20 +186,31 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Vec<PastOrder>, Stop> {
         let since = written_at.checked_sub(reconcile::HISTORY_WINDOW).unwrap_or(written_at);
-        let (mut orders, mut from) = (Vec::new(), None);
-        loop {
+        let (mut orders, mut from) = (Vec::<PastOrder>::new(), None);
+        for _ in 0..MOST_PAGES {
             let page = self.shop(turn)?.history(session, since, from.as_deref()).await?;
-            orders.extend(page.orders);
+            for order in page.orders {
+                // One that is on two pages was bought once.
+                if !orders.iter().any(|known| known.merchant_order_id == order.merchant_order_id) {
+                    orders.push(order);
+                }
+            }
             from = page.next;
             if from.is_none() {
                 return Ok(orders);
             }
+            if self.patience(turn) < MIN_SUBMIT_TIME {
+                return Err(Stop::Unavailable(
+                    "no time was left for the rest of the history".into(),
+                ));
+            }
         }
+        Err(Stop::Unavailable("the history has no end".into()))
     }
 
     /// Writes the markers, then presses the button, once for all.
     ///
-    /// A stop means that nothing was written and nothing was pressed.
+    /// A stop means that nothing was pressed. The markers may be written, if only the answer to that was lost.
     pub(super) async fn press(
         &self,
         session: &C::Session,
@@ -217,7 +230,15 @@ impl<C: Connector> AccountWorker<C> {
             let ended = self.submit(session, &markers, turn).await;
             (self.progress.advance_all(events, held).await?, ended)
         };
-        Ok(orders.into_iter().zip(ended).collect())
+        let pressed = orders.into_iter().zip(&markers).zip(ended);
+        let pressed = pressed.map(|((order, marker), event)| match event {
+            Some(Event::GiveUp(refusal)) => {
+                let refusal = order.left_open(refusal, marker, &[]);
+                (order, Some(Event::GiveUp(refusal)))
+            }
+            event => (order, event),
+        });
+        Ok(pressed.collect())
     }
 
     /// What became of each marker, if that is known. From here only the history counts: whatever goes wrong now, the

@@ -172,6 +172,8 @@ impl<C: Connector> AccountWorker<C> {
             Ok(session) => Ok(session),
             Err(Stop::Later(wait)) => return Ok(Outcome::Later(wait)),
             Err(Stop::Parked) => return Ok(Outcome::Parked),
+            // It says nothing of the retailer.
+            Err(Stop::Lost) => return Ok(Outcome::Later(FIRST_RETRY)),
             Err(stop) => Err(stop.into_error().to_string()),
         };
         for (order, marker) in doubtful {

@@ -179,7 +179,7 @@ impl<C: Connector> AccountWorker<C> {
         Ok(reconcile::judge(marker, &history, self.shop.history_lag(), read_at))
     }
 
-    /// The history cannot be read now. Waits as long again as it waited already, and gives up in the end.
+    /// The history cannot be read now. It is tried again, and given up in the end.
     pub(super) async fn look_again(
         &self,
         order: Order,
@@ -190,8 +190,8 @@ impl<C: Connector> AccountWorker<C> {
         let now = (self.now)();
         let waited = clock::until(now, marker.written_at);
         tracing::warn!(order.id = %order.id, error = chain(&*error), "the history for {} cannot be read", order.id);
-        if waited < reconcile::PATIENCE {
-            return Ok(Outcome::Later(waited.max(FIRST_LOOK)));
+        if let Some(wait) = reconcile::look_again_after(waited, turn.receive_count) {
+            return Ok(Outcome::Later(wait));
         }
         let refusal = order.probably_placed(marker, &[]);
         self.end(order, Event::GiveUp(refusal), turn).await

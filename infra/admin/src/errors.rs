@@ -12,6 +12,10 @@ pub(crate) fn page() -> String {
          An accepted order's result is always answered with status 200, whatever became of it. The status below is of\n\
          an answer that refuses a request with this code. Every error also says `retryable`, whether the same request\n\
          may succeed later, and `money_moved`: `yes`, `no`, or `unknown`, where nobody can say from here.\n\n\
+         An order of which it was left open whether it was bought (`order_probably_placed`, `manual_review_required`) is\n\
+         never submitted again. Its `data` says where to look: `look_at`, the account at the retailer; `since`, the time\n\
+         of the purchase; `candidates`, ids of the retailer's orders that may be it, if there are any. If it was not\n\
+         bought, order again with another `idempotency_key`.\n\n\
          | code | meaning | status | retryable | money moved |\n|---|---|---|---|---|\n",
     );
     for code in Code::ALL {

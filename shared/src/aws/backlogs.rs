@@ -354,12 +354,14 @@ impl Backlogs {
             .table_name(&self.table)
             .key_condition_expression("pk = :backlog")
             .expression_attribute_values(":backlog", text(keys::backlog_pk(account)))
-            .consistent_read(true)
-            .limit(limit);
+            .consistent_read(true);
         let mut front = Front { jobs: None, called: Vec::new() };
         let mut next = None;
         while front.called.len() < self.called_at_once {
-            let page = query.clone().set_exclusive_start_key(next).send().await;
+            // Where those at the front cannot be read, there may be many.
+            let limit = next.is_none().then_some(limit);
+            let query = query.clone().set_limit(limit).set_exclusive_start_key(next);
+            let page = query.send().await;
             let page = page.map_err(AwsError::call("dynamodb:Query"))?;
             for item in page.items.unwrap_or_default() {
                 front.add(item, account)?;

@@ -76,7 +76,7 @@ pub(super) enum DueKind {
 }
 
 impl DueKind {
-    /// As the sweeper comes to them: behind whatever else is due there may be a job that has lost its message.
+    /// As the sweeper comes to them: whatever else is due may only be waiting for a job that has lost its message.
     const ALL: [Self; 6] =
         [Self::Backlog, Self::Order, Self::Bundle, Self::Cancellation, Self::Return, Self::Lane];
 

@@ -16,7 +16,13 @@ pub const HISTORY_WINDOW: Duration = Duration::from_mins(10);
 
 /// How long the retailer is asked before we give up. Far above any history's lag; an account that cannot be read for
 /// this long needs a person.
-pub const PATIENCE: Duration = Duration::from_mins(30);
+const PATIENCE: Duration = Duration::from_mins(30);
+
+/// And so often at the least: an order that nobody could work on for that long is not given up for one lost answer.
+const LOOKS: u32 = 3;
+
+/// The shortest and the longest time from a look to the next.
+const BETWEEN_LOOKS: [Duration; 2] = [Duration::from_secs(2), Duration::from_mins(5)];
 
 /// Of how many new orders a purchase is put together at the most: twelve make 4095 sets. More than that in one look is
 /// for a person.
@@ -39,6 +45,14 @@ pub enum Verdict {
 /// (its invocation's deadline, and a clock that may be off), and the retailer has had time to show what it took.
 pub fn conclusive_at(marker: &Marker, history_lag: Duration) -> Timestamp {
     clock::after(clock::after(marker.deadline, CLOCK_SKEW), history_lag)
+}
+
+/// When the history is to be tried again that could not be read: after as long again as was `waited` since the marker was
+/// written, within bounds. `None` if it was tried long enough, and `looks` times, so that only a person can find out.
+pub fn look_again_after(waited: Duration, looks: u32) -> Option<Duration> {
+    let [shortest, longest] = BETWEEN_LOOKS;
+    let is_hopeless = waited >= PATIENCE && looks >= LOOKS;
+    (!is_hopeless).then(|| waited.clamp(shortest, longest))
 }
 
 /// Judges `history`, which was read at `read_at` (the moment before it was asked for) and holds nothing that belongs to
@@ -179,6 +193,20 @@ mod tests {
             total: Cents(2000),
             zip_code: "02139".to_owned(),
             tracking_url: None,
+        }
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_read_is_given_up_after_half_an_hour_and_not_for_one_lost_answer() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        for (waited, looks, again) in [
+            (Duration::ZERO, 1, Some(second * 2)),
+            (second * 30, 9, Some(second * 30)),
+            (minute * 29, 9, Some(minute * 5)),
+            (minute * 30, 3, None),
+            (minute * 300, 2, Some(minute * 5)),
+        ] {
+            assert_eq!(look_again_after(waited, looks), again, "{waited:?} {looks}");
         }
     }
 
