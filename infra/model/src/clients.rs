@@ -22,6 +22,8 @@ pub struct Wanted {
     pub reference: String,
     /// The ids it was accepted under.
     pub accepted: Vec<String>,
+    /// Whether there must be no such order: its client was told no, or its key belongs to another.
+    pub is_refused: bool,
     /// Whether a client was told that it was called off.
     pub is_called_off: bool,
     /// The ids under which it was accepted that what was bought is to be cancelled.
@@ -207,13 +209,14 @@ pub async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
     let wanted_by =
         |reference: String| Wanted { reference, owner: Some(owner.clone()), ..Wanted::default() };
     let mut all = vec![wanted_by(reference.clone())];
-    let accepted = if whim == Whim::Twice {
+    let heard = if whim == Whim::Twice {
         let (one, other) = futures::join!(post(owner, &wanted, tries), post(owner, &wanted, tries));
-        [one, other].into_iter().flatten().collect()
+        vec![one, other]
     } else {
-        post(owner, &wanted, tries).await.into_iter().collect::<Vec<_>>()
+        vec![post(owner, &wanted, tries).await]
     };
-    all[0].accepted = accepted;
+    all[0].is_refused = heard.iter().all(|heard| *heard == Heard::No);
+    all[0].accepted = heard.into_iter().filter_map(Heard::id).collect();
     match (whim, all[0].accepted.first().cloned()) {
         (Whim::CallOff, Some(id)) => {
             // Alone an order is bought after two seconds; among others it waits for them.
@@ -227,8 +230,9 @@ pub async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
         (Whim::Reuse, Some(_)) => {
             sleep(world::a_while(0, 5_000)).await;
             let reference = format!("{reference}X");
-            let accepted = post(owner, &body_of(&reference), 1).await.into_iter().collect();
-            all.push(Wanted { accepted, ..wanted_by(reference) });
+            let heard = post(owner, &body_of(&reference), 1).await;
+            let accepted = heard.id().into_iter().collect();
+            all.push(Wanted { accepted, is_refused: true, ..wanted_by(reference) });
         }
         _ => {}
     }
@@ -269,15 +273,37 @@ async fn is_bought(owner: &Owner, id: &str) -> bool {
     false
 }
 
-/// Orders, again and again while nobody says yes or no; the id it was accepted under.
-async fn post(owner: &Owner, body: &Value, tries: u32) -> Option<String> {
+/// What a client hears of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Heard {
+    /// It was accepted under this id.
+    Yes(String),
+    /// It was not.
+    No,
+    /// Neither.
+    Nothing,
+}
+
+impl Heard {
+    /// The id it was accepted under.
+    fn id(self) -> Option<String> {
+        match self {
+            Self::Yes(id) => Some(id),
+            Self::No | Self::Nothing => None,
+        }
+    }
+}
+
+/// Orders, again and again while nobody says yes or no.
+async fn post(owner: &Owner, body: &Value, tries: u32) -> Heard {
     for attempt in 0..tries {
-        let answer = platform::api(owner, Call::Create(body)).await;
-        match answer {
-            Some((200, body)) => return body["request_id"].as_str().map(str::to_owned),
-            Some((400..500, _)) if !matches!(answer, Some((409 | 429, _))) => return None,
+        match platform::api(owner, Call::Create(body)).await {
+            Some((200, body)) => {
+                return Heard::Yes(body["request_id"].as_str().unwrap_or_default().to_owned());
+            }
+            Some((400..=408 | 410..=428 | 430..500, _)) => return Heard::No,
             _ => sleep(Duration::from_secs(1 << attempt)).await,
         }
     }
-    None
+    Heard::Nothing
 }

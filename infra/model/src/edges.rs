@@ -5,6 +5,7 @@
 use std::{fmt, rc::Rc};
 
 use anyhow::{Context, Result};
+use crash_verdict::Verdict;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -80,12 +81,14 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether nothing went wrong and nobody had to wait for others.
+    /// Whether everything was bought, nothing went wrong and nobody had to wait for others.
     pub fn is_good(&self) -> bool {
         let is_fair = self.waits.as_ref().is_none_or(|[alone, beside]| {
             beside.median() <= alone.median() * 5 / 4 && beside.late() <= alone.late() * 5 / 4
         });
-        self.outcome.verdict.is_good() && is_fair
+        let Verdict { attempted, acknowledged, placed, .. } = self.outcome.verdict;
+        let is_all_bought = [acknowledged, placed] == [attempted; 2];
+        self.outcome.verdict.is_good() && is_all_bought && is_fair
     }
 }
 

@@ -161,9 +161,12 @@ pub fn random(search: Search, deploy: Deploy<'_>) -> Result<Found> {
         Ok(found)
     })?;
     let mut found = merged(parts);
-    let Verdict { attempted, placed, .. } = found.total;
+    let Verdict { attempted, placed, unknown, .. } = found.total;
     if placed * 2 < attempted && !search.size.buries {
         found.total.lost.push(format!("only {placed} of {attempted} orders were placed"));
+    }
+    if unknown * 100 > attempted && !search.size.buries {
+        found.total.orphans.push(format!("of {unknown} of {attempted} orders nobody knows"));
     }
     let is_unburied = |state: &str| search.size.buries && !found.buried.contains_key(state);
     for state in bury::STATES.into_iter().filter(|state| is_unburied(state)) {

@@ -190,6 +190,9 @@ pub async fn conclude_and<T>(
         let found = platform::look(&owner, Call::Get(&id)).await;
         let (_, body) = found.with_context(|| format!("order {id} cannot be read"))?;
         let order = ended(&body, email);
+        if order.ending == Ending::Unknown && !says_where_to_look(&body) {
+            left.push(format!("{id} does not say where to look: {}", body["data"]));
+        }
         is_balance_open |=
             owner == balance::client() && matches!(order.ending, Ending::Open | Ending::Unknown);
         orders.insert(id, order);
@@ -309,14 +312,23 @@ fn stored(order: &Value) -> Option<Stored> {
 /// What became of the order whose public view is `body`, which the account of `email` buys.
 fn ended(body: &Value, email: String) -> Ended {
     let time = |name: &str| body[name].as_str()?.parse::<Timestamp>().ok();
-    let took = time("_created_at").zip(time("_finalized_at"));
+    let at = time("_finalized_at");
+    let took = time("_created_at").zip(at);
     let reference = &body["request"]["shipping_address"]["first_name"];
     Ended {
         ending: Ending::of(body),
         reference: reference.as_str().unwrap_or_default().to_owned(),
         email,
         took: took.map(|(accepted_at, ended_at)| clock::until(ended_at, accepted_at)),
+        at,
     }
+}
+
+/// Whether an order of which nobody knows says in which account to look, since when, and at what.
+fn says_where_to_look(body: &Value) -> bool {
+    let data = &body["data"];
+    let is_since = data["since"].as_str().is_some_and(|text| text.parse::<Timestamp>().is_ok());
+    data["look_at"].is_string() && is_since && data["candidates"].is_array()
 }
 
 /// Those of `items` whose sort keys begin with `prefix`.

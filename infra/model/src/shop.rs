@@ -69,6 +69,10 @@ pub struct Shop {
     pub holders: BTreeMap<String, u64>,
     /// Until when the last press for an order may still come to light, unless it is known that it did not leave.
     pub presses: BTreeMap<String, Timestamp>,
+    /// How often the button was pressed for an order, or was about to be.
+    pub pressed: BTreeMap<String, usize>,
+    /// Whose account is whose at the shop, as the first visit with it shows.
+    emails: BTreeMap<String, String>,
     /// Where two were at work for one account.
     pub overlapped: Vec<String>,
     /// Codes that were given for another question than they were mailed for.
@@ -141,7 +145,11 @@ impl Shop {
             Some(account) if self.holders.get(&account) != Some(&id) => {
                 Some(format!("{id} was at the shop for {account}, which it holds no more"))
             }
-            Some(_) => None,
+            Some(account) => {
+                let known = self.emails.entry(account.clone()).or_insert_with(|| email.to_owned());
+                let is_known = known == email;
+                (!is_known).then(|| format!("{id} holds {account} and was at the shop for {email}"))
+            }
         };
         self.overlapped.extend(overlaps);
         let account = self.account(email);
@@ -200,6 +208,7 @@ impl Shop {
         // The worker's deadline, what clocks may differ by, and the longest that the history takes.
         let until = clock::after(world::now(), patience + WRITE_TIME + CLOCK_SKEW + HISTORY_LAG);
         for reference in self.references(email, checkout_id) {
+            *self.pressed.entry(reference.clone()).or_default() += 1;
             self.presses.insert(reference, until);
         }
     }
@@ -500,11 +509,16 @@ impl Connector for Visitor {
             let longest = Duration::from_millis(PRESS);
             let recent = |one: &&Purchase| clock::after(one.at, longest) >= since;
             let ledger = world.shop.ledger.iter().rev().take_while(recent);
-            let mut rest = ledger
+            let shown: Vec<_> = ledger
                 .filter(|one| one.email == *email && one.at >= since && one.shows_at <= now)
-                .skip_while(|one| from.is_some_and(|from| one.id != from));
-            let orders = rest.by_ref().take(PAGE).map(Purchase::past).collect();
-            Ok(HistoryPage { orders, next: rest.next().map(|first| first.id.clone()) })
+                .collect();
+            let first = |from| shown.iter().position(|one| one.id == from);
+            let rest = from.map_or(0, |from| first(from).expect("a page that there is"));
+            let (page, next) = shown[rest..].split_at(PAGE.min(shown.len() - rest));
+            Ok(HistoryPage {
+                orders: page.iter().map(|one| one.past()).collect(),
+                next: next.first().map(|first| first.id.clone()),
+            })
         })
         .await
     }

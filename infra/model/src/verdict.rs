@@ -61,6 +61,8 @@ pub struct Ended {
     pub email: String,
     /// From acceptance to the end, if it has ended.
     pub took: Option<Duration>,
+    /// When it ended.
+    pub at: Option<Timestamp>,
 }
 
 /// What is asked of a run besides the promise.
@@ -115,6 +117,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
             verdict.duplicated.push(format!("{reference} was bought {count} times"));
         }
     }
+    for (reference, count) in shop.pressed.iter().filter(|(_, count)| **count > 1) {
+        verdict.duplicated.push(format!("the button was pressed {count} times for {reference}"));
+    }
     for wanted in *wanted {
         judge_wanted(wanted, orders, &mut verdict);
         judge_cancellations(wanted, evidence, &mut verdict);
@@ -130,9 +135,12 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
 
 /// Whether what a client heard of an order it wanted is so.
 fn judge_wanted(wanted: &Wanted, orders: &BTreeMap<String, Ended>, verdict: &mut Verdict) {
-    let Wanted { reference, accepted, is_called_off, .. } = wanted;
+    let Wanted { reference, accepted, is_called_off, is_refused, .. } = wanted;
     let ids: BTreeSet<_> = accepted.iter().collect();
     verdict.acknowledged += u64::from(!ids.is_empty());
+    if *is_refused && orders.values().any(|order| order.reference == *reference) {
+        verdict.orphans.push(format!("{reference} was refused, and there is such an order"));
+    }
     for id in ids {
         let Some(order) = orders.get(id) else {
             verdict.lost.push(format!("{reference} was accepted as {id}, which nobody knows"));
@@ -151,7 +159,7 @@ fn judge_wanted(wanted: &Wanted, orders: &BTreeMap<String, Ended>, verdict: &mut
 
 /// What became of an order, whether or not its client ever heard that it was accepted.
 fn judge_order(id: &str, order: &Ended, evidence: &Evidence<'_>, verdict: &mut Verdict) {
-    let Ended { ending, reference, took, .. } = order;
+    let Ended { ending, reference, took, at, .. } = order;
     let Evidence { shop, receiver, limits, .. } = evidence;
     let count = shop::bought(&shop.ledger).get(reference.as_str()).copied().unwrap_or_default();
     verdict.count(ending);
@@ -159,11 +167,14 @@ fn judge_order(id: &str, order: &Ended, evidence: &Evidence<'_>, verdict: &mut V
         Ending::Placed(_) if count == 0 => {
             verdict.lost.push(format!("{reference} is placed as {id} and was never bought"));
         }
-        Ending::Failed { not_placed_at: Some(at), .. }
-            if shop.presses.get(reference).is_some_and(|until| at <= until) =>
+        Ending::Failed { code, .. }
+            if shop
+                .presses
+                .get(reference)
+                .is_some_and(|until| at.is_none_or(|at| at <= *until)) =>
         {
             let text =
-                format!("{reference} was said not to be placed as {id} while it still could be");
+                format!("{reference} failed as {id} ({code}) while it still could be placed");
             verdict.duplicated.push(text);
         }
         Ending::Failed { code, .. } if count > 0 => {
@@ -270,9 +281,8 @@ mod tests {
         Ending::Placed(vec![id.to_owned()])
     }
 
-    fn failed(not_placed_at: Option<i64>) -> Ending {
-        let not_placed_at = not_placed_at.map(|at| Timestamp::from_second(at).unwrap());
-        Ending::Failed { code: "internal_error".to_owned(), not_placed_at }
+    fn failed() -> Ending {
+        Ending::Failed { code: "internal_error".to_owned(), not_placed_at: None }
     }
 
     /// What is said of an order `R`, accepted as `1`, that ended like this. Its end was told.
@@ -288,8 +298,9 @@ mod tests {
 
     /// An order for `reference` that ended like this.
     fn ended(reference: &str, ending: Ending) -> Ended {
-        let (reference, took) = (reference.to_owned(), Some(Duration::from_secs(10)));
-        Ended { ending, reference, email: String::new(), took }
+        let (took, at) =
+            (Some(Duration::from_secs(10)), Some(Timestamp::from_second(101).unwrap()));
+        Ended { ending, reference: reference.to_owned(), email: String::new(), took, at }
     }
 
     /// The only order.
@@ -348,10 +359,10 @@ mod tests {
 
     #[test]
     fn an_order_is_failed_if_nothing_was_bought() {
-        let verdict = of(&Shop::default(), failed(None));
+        let verdict = of(&Shop::default(), failed());
         assert!(verdict.is_good(), "{verdict}");
         assert_eq!(verdict.failed, 1);
-        assert_eq!(counts(&of(&Shop::with(&[("R", "S1")]), failed(None))), [0, 1, 0, 1]);
+        assert_eq!(counts(&of(&Shop::with(&[("R", "S1")]), failed())), [0, 1, 0, 1]);
     }
 
     #[test]
@@ -366,10 +377,7 @@ mod tests {
     #[test]
     fn an_order_that_never_ends_or_that_nobody_knows_is_lost() {
         assert_eq!(counts(&of(&Shop::default(), Ending::Open)), [1, 0, 0, 0]);
-        assert_eq!(
-            counts(&of_wanted(wanted(&["2"]), &Shop::default(), failed(None))),
-            [1, 0, 0, 0]
-        );
+        assert_eq!(counts(&of_wanted(wanted(&["2"]), &Shop::default(), failed())), [1, 0, 0, 0]);
     }
 
     #[test]
@@ -380,11 +388,27 @@ mod tests {
     }
 
     #[test]
-    fn not_placed_may_be_said_when_nothing_can_land_any_more() {
-        let mut shop = Shop::default();
-        shop.presses.insert("R".to_owned(), Timestamp::from_second(100).unwrap());
-        assert_eq!(counts(&of(&shop, failed(Some(100)))), [0, 1, 0, 0]);
-        assert_eq!(counts(&of(&shop, failed(Some(101)))), [0, 0, 0, 0]);
+    fn an_order_may_fail_when_nothing_can_land_any_more() {
+        for (until, count) in [(100, 0), (101, 1)] {
+            let mut shop = Shop::default();
+            shop.presses.insert("R".to_owned(), Timestamp::from_second(until).unwrap());
+            assert_eq!(counts(&of(&shop, failed())), [0, count, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn the_button_is_pressed_once_whatever_comes_of_it() {
+        for (times, count) in [(1, 0), (2, 1)] {
+            let mut shop = Shop::default();
+            shop.pressed.insert("R".to_owned(), times);
+            assert_eq!(counts(&of(&shop, failed())), [0, count, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn there_is_no_order_that_was_refused() {
+        let refused = Wanted { is_refused: true, ..wanted(&[]) };
+        assert_eq!(counts(&of_wanted(refused, &Shop::default(), failed())), [0, 0, 0, 1]);
     }
 
     #[test]
@@ -394,12 +418,12 @@ mod tests {
         for ending in [placed("S1"), Ending::Unknown] {
             assert_eq!(counts(&of_wanted(called_off(), &shop, ending)), [0, 1, 0, 0]);
         }
-        assert!(of_wanted(called_off(), &Shop::default(), failed(None)).is_good());
+        assert!(of_wanted(called_off(), &Shop::default(), failed()).is_good());
     }
 
     #[test]
     fn an_order_whose_client_never_heard_of_it_is_judged_like_any_other() {
-        let verdict = of_wanted(wanted(&[]), &Shop::with(&[("R", "S1")]), failed(None));
+        let verdict = of_wanted(wanted(&[]), &Shop::with(&[("R", "S1")]), failed());
         assert_eq!(counts(&verdict), [0, 1, 0, 1]);
         assert_eq!(verdict.acknowledged, 0);
     }
@@ -413,7 +437,7 @@ mod tests {
 
     #[test]
     fn one_order_of_a_clients_is_accepted_once() {
-        let orders = ["1", "2"].map(|id| (id.to_owned(), ended("R", failed(None))));
+        let orders = ["1", "2"].map(|id| (id.to_owned(), ended("R", failed())));
         let (orders, shop) = (BTreeMap::from(orders), Shop::default());
         let receiver = told(&[("1", "internal_error"), ("2", "internal_error")]);
         let verdict = judge(&evidence(&[], &orders, &shop, &receiver));
@@ -422,8 +446,7 @@ mod tests {
 
     #[test]
     fn an_end_that_comes_late_is_lost() {
-        let orders =
-            only(Ended { took: Some(Duration::from_secs(11)), ..ended("R", failed(None)) });
+        let orders = only(Ended { took: Some(Duration::from_secs(11)), ..ended("R", failed()) });
         let (shop, receiver) = (Shop::default(), told(&[("1", "internal_error")]));
         for (seconds, count) in [(10, 1), (11, 0)] {
             let limits = Limits { within: Duration::from_secs(seconds), ..Limits::NONE };
@@ -486,7 +509,7 @@ mod tests {
 
     #[test]
     fn an_end_that_nobody_was_told_is_an_orphan() {
-        let orders = only(ended("R", failed(None)));
+        let orders = only(ended("R", failed()));
         let (shop, receiver) = (Shop::default(), Receiver::default());
         let verdict = judge(&evidence(&[], &orders, &shop, &receiver));
         assert_eq!(counts(&verdict), [0, 0, 0, 1]);

@@ -155,6 +155,9 @@ fn update_item(world: &mut World, request: UpdateItemRequest) -> Answer {
     told(result)
 }
 
+/// The function that works at retailers.
+const WORKER: &str = "order-processor";
+
 /// The transactions that were written: by their tokens, when and which.
 pub type Written = HashMap<String, (Instant, u64)>;
 
@@ -180,19 +183,40 @@ fn transact_write_items(world: &mut World, body: &[u8]) -> Answer {
         };
     }
     let is_of_account = !only_leaves(&request);
+    let written_for = order_accounts(&request);
     let result = world.db.transact_write_items(request);
     if result.is_ok() {
         world.written.insert(token, (now, hash));
         if is_of_account {
-            note_writer(world);
+            note_writer(world, &written_for);
         }
     }
     told(result)
 }
 
-fn note_writer(world: &mut World) {
+/// The accounts of the orders that `request` writes.
+fn order_accounts(request: &TransactWriteItemsRequest) -> Vec<String> {
+    let text = |item: &HashMap<String, AttributeValue>, name: &str| match item.get(name) {
+        Some(AttributeValue::S(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let orders = request.transact_items.iter().filter_map(|write| {
+        let item = &write.put.as_ref()?.item;
+        text(item, "sk").filter(|sk| sk.starts_with("ORDER#")).and_then(|_| text(item, "account"))
+    });
+    orders.collect()
+}
+
+/// A worker writes orders of the account it holds, and of no other.
+fn note_writer(world: &mut World, accounts: &[String]) {
     let Some(actor) = actor::current() else { return };
-    let Some(account) = actor.account() else { return };
+    let (id, held) = (actor.id(), actor.account());
+    if actor.name() == WORKER {
+        let others = accounts.iter().filter(|account| Some(*account) != held.as_ref());
+        let others = others.map(|account| format!("{id} wrote for {account} and holds {held:?}"));
+        world.shop.overlapped.extend(others);
+    }
+    let Some(account) = held else { return };
     if world.shop.holders.get(&account).is_some_and(|holder| *holder != actor.id()) {
         world
             .shop
