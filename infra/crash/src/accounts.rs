@@ -1,12 +1,24 @@
 //! The accounts that buy: how each signs in, and how many of the orders are its.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use ::tests::ShopAccount;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
-use crate::{client::Client, clock, plan::Trouble, stack::Stack};
+use crate::{
+    client::{Client, PATIENCE},
+    clock,
+    plan::Trouble,
+    stack::Stack,
+};
+
+/// Before a shop that gave no answer is told again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How an account signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +112,22 @@ impl Account {
         Ok(Self { number, shop, login, troubles: Mutex::default() })
     }
 
-    /// Tells the shop to make trouble. While things go wrong nobody knows whether it heard, so it is noted anyway.
-    pub(crate) async fn make(&self, trouble: Trouble, stack: &Stack) {
-        let told = Told { trouble, at_ms: clock::now_ms() };
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(told);
-        let _ = stack.behave(&self.shop.email, trouble.step(), &trouble.behaviour()).await;
+    /// Tells the shop to make trouble, until it has heard. It may have heard although nobody answered, so each time that
+    /// it was reached is noted.
+    pub(crate) async fn make(&self, trouble: Trouble, stack: &Stack) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = Told { trouble, at_ms: clock::now_ms() };
+            let behaviour = trouble.behaviour();
+            let heard = stack.behave(&self.shop.email, trouble.step(), &behaviour).await;
+            if !heard.as_ref().is_err_and(is_unreached) {
+                self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+            }
+            if heard.is_ok() || Instant::now() > deadline {
+                return heard.with_context(|| format!("the shop was told {trouble:?} in vain"));
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// All that the shop was told.
@@ -134,9 +157,28 @@ impl Account {
     }
 }
 
+/// Whether a request certainly reached nobody.
+fn is_unreached(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn where_nobody_listens_nobody_is_reached() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let get = async || ::tests::http().get(&url).send().await.unwrap_err().into();
+        let hang_up = async { drop(listener.accept().await.unwrap()) };
+        let (cut, ()) = tokio::join!(get(), hang_up);
+        assert!(!is_unreached(&cut));
+        drop(listener);
+        assert!(is_unreached(&get().await));
+    }
 
     #[test]
     fn every_order_is_somebodys() {

@@ -9,14 +9,14 @@ use ::tests::{STACK, queues, tables};
 use anyhow::Result;
 use crash_verdict::Ending;
 use futures::{StreamExt, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{Client, Found},
     clock,
     overlap::Entry,
-    presses,
+    presses::Marker,
     stack::Stack,
 };
 
@@ -39,8 +39,10 @@ const ORDER: &str = "ORDER#";
 pub(crate) struct Aftermath {
     /// How each order ended; one that nobody knows is missing.
     pub(crate) endings: BTreeMap<String, Ending>,
-    /// When the markers of those were written that had one.
-    pub(crate) marked_at_ms: BTreeMap<String, i64>,
+    /// The markers of those that had one.
+    pub(crate) markers: BTreeMap<String, Marker>,
+    /// Orders of which nobody knows and which do not say where to look.
+    pub(crate) lead_nowhere: BTreeSet<String>,
     /// What is still to be done, in words.
     pub(crate) left: Vec<String>,
     /// Every order there is.
@@ -75,14 +77,14 @@ pub(crate) async fn settle(
 
 impl Aftermath {
     /// Whether an order was said not to be placed while it still could be, as its account's journal shows.
-    pub(crate) fn is_said_too_soon(&self, id: &str, journal: &[Entry]) -> bool {
+    pub(crate) fn is_said_too_soon(&self, id: &str, journal: &[Entry], job: Duration) -> bool {
         let said_at = match self.endings.get(id) {
             Some(Ending::Failed { not_placed_at, .. }) => *not_placed_at,
             Some(Ending::Placed(_) | Ending::Unknown | Ending::Open) | None => None,
         };
-        let times = self.marked_at_ms.get(id).zip(said_at);
-        times.is_some_and(|(marked_at_ms, said_at)| {
-            presses::is_too_soon(journal, *marked_at_ms, said_at.as_millisecond())
+        let times = self.markers.get(id).zip(said_at);
+        times.is_some_and(|(marker, said_at)| {
+            marker.is_too_soon(journal, said_at.as_millisecond(), job)
         })
     }
 
@@ -97,9 +99,12 @@ impl Aftermath {
         for (id, found) in asked {
             let ending = match &found {
                 Found::Order(body) => {
-                    let marked_at_ms = presses::marked_at_ms(body);
-                    self.marked_at_ms.extend(marked_at_ms.map(|at_ms| (id.clone(), at_ms)));
-                    Ending::of(body)
+                    self.markers.extend(Marker::of(body).map(|marker| (id.clone(), marker)));
+                    let ending = Ending::of(body);
+                    if ending == Ending::Unknown && !says_where_to_look(body) {
+                        self.lead_nowhere.insert(id.clone());
+                    }
+                    ending
                 }
                 Found::NoAnswer => Ending::Open,
                 Found::Nothing => continue,
@@ -111,6 +116,15 @@ impl Aftermath {
         }
         open
     }
+}
+
+/// Whether an order of which nobody knows tells its client what to do: where to look, since when, and for what.
+fn says_where_to_look(order: &Value) -> bool {
+    let data = |name: &str| order.get("data")?.get(name);
+    let text = |name: &str| data(name)?.as_str();
+    text("look_at").is_some_and(|account| !account.is_empty())
+        && text("since").is_some_and(|since| since.parse::<jiff::Timestamp>().is_ok())
+        && data("candidates").is_some_and(Value::is_array)
 }
 
 /// What is still to be done, in words.
@@ -138,6 +152,24 @@ fn items_left(keys: &[(String, String)]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_of_which_nobody_knows_says_where_to_look() {
+        let all = json!({
+            "look_at": "a@example.com",
+            "since": "2026-01-01T00:00:00.000Z",
+            "candidates": [],
+        });
+        assert!(says_where_to_look(&json!({"data": all})));
+        assert!(!says_where_to_look(&json!({})));
+        for (name, wrong) in [("look_at", ""), ("since", "yesterday"), ("candidates", "none")] {
+            for wrong in [Value::Null, wrong.into()] {
+                let mut data = all.clone();
+                data[name] = wrong;
+                assert!(!says_where_to_look(&json!({"data": data})), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn jobs_and_lanes_are_left_whoever_has_them() {

@@ -12,8 +12,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// How long a client asks again.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How long somebody asks again.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 /// How long it waits for one answer: longer than API Gateway does.
 const ANSWER_LIMIT: Duration = Duration::from_secs(35);
 /// The pause before it asks again doubles from here.

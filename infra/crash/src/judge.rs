@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crash_verdict::{Ending, Verdict};
 use serde_json::Value;
 
-use crate::{client::Wanted, receiver::Told};
+use crate::{client::Wanted, plan::MANY_ORDERS, receiver::Told};
 
 /// One press of the button at the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) stored: &'a BTreeSet<String>,
     /// Orders that were said not to be placed while they still could be.
     pub(crate) too_soon: &'a BTreeSet<String>,
+    /// Orders of which nobody knows and which do not say where to look.
+    pub(crate) lead_nowhere: &'a BTreeSet<String>,
+    /// Presses of the button that no order explains.
+    pub(crate) unexplained: Vec<String>,
     /// What should not be there any more.
     pub(crate) left: Vec<String>,
     /// How many faults struck.
@@ -52,10 +56,12 @@ pub(crate) struct Evidence<'a> {
 
 /// Judges a run.
 pub(crate) fn judge(evidence: Evidence<'_>) -> Verdict {
-    let Evidence { wanted, endings, purchases, told, stored, too_soon, .. } = evidence;
-    let Evidence { overlapped, left, faults, .. } = evidence;
+    let Evidence { wanted, endings, purchases, told, stored, too_soon, lead_nowhere, .. } =
+        evidence;
+    let Evidence { unexplained, overlapped, left, faults, .. } = evidence;
     let mut verdict = Verdict {
         attempted: u64::try_from(wanted.len()).unwrap_or(u64::MAX),
+        duplicated: unexplained,
         overlapped,
         orphans: left,
         faults,
@@ -87,6 +93,8 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Verdict {
         let text = format!("{id} was said not to be placed while it still could be");
         verdict.duplicated.push(text);
     }
+    let lost = lead_nowhere.iter();
+    verdict.lost.extend(lost.map(|id| format!("{id} is unknown and does not say where to look")));
     verdict.recovered = if verdict.is_good() { faults } else { 0 };
     verdict
 }
@@ -159,8 +167,14 @@ fn judge_one<'a>(
     }
 }
 
-/// Why a run proves too little, in words.
-pub(crate) fn shortcomings(orders: usize, wanted: &[Wanted], verdict: &Verdict) -> Vec<String> {
+/// Why a run proves too little, in words. `cut` is how many presses the shop cut off.
+pub(crate) fn shortcomings(
+    orders: usize,
+    cut: u64,
+    wanted: &[Wanted],
+    verdict: &Verdict,
+) -> Vec<String> {
+    let has_many = orders >= MANY_ORDERS;
     let orders = u64::try_from(orders).unwrap_or(u64::MAX);
     let refused = wanted.iter().filter_map(|wanted| {
         let refused = wanted.refused.as_ref()?;
@@ -172,6 +186,12 @@ pub(crate) fn shortcomings(orders: usize, wanted: &[Wanted], verdict: &Verdict) 
     }
     if verdict.placed * 2 < orders {
         shortcomings.push(format!("only {} of {orders} orders were placed", verdict.placed));
+    }
+    if has_many && verdict.unknown * 20 > orders {
+        shortcomings.push(format!("of {} of {orders} orders nobody knows", verdict.unknown));
+    }
+    if has_many && cut == 0 {
+        shortcomings.push("the shop cut no press off".to_owned());
     }
     shortcomings
 }
@@ -237,6 +257,8 @@ mod tests {
             told: &NO_TOLD,
             stored: &NO_IDS,
             too_soon: &NO_IDS,
+            lead_nowhere: &NO_IDS,
+            unexplained: vec![],
             overlapped: vec![],
             left: vec![],
             faults: 3,
@@ -307,6 +329,19 @@ mod tests {
     }
 
     #[test]
+    fn a_press_that_no_order_explains_counts() {
+        let unexplained = vec!["a press".to_owned()];
+        assert_eq!(counts(&judge(Evidence { unexplained, ..nothing() })), [0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_unknown_and_does_not_say_where_to_look_is_lost() {
+        let lead_nowhere = BTreeSet::from(["1".to_owned()]);
+        let verdict = judge(Evidence { lead_nowhere: &lead_nowhere, ..nothing() });
+        assert_eq!(counts(&verdict), [1, 0, 0, 0]);
+    }
+
+    #[test]
     fn of_what_is_unknown_anything_may_be_true() {
         for bought in [vec![], vec![purchase("R1", "S1")]] {
             let verdict = of(accepted(), Some(Ending::Unknown), &bought);
@@ -372,13 +407,26 @@ mod tests {
     fn a_run_needs_its_orders_accepted_and_half_of_them_placed() {
         let of = |wanted: Wanted, attempted, placed| {
             let verdict = Verdict { attempted, placed, ..Verdict::default() };
-            shortcomings(10, &[wanted], &verdict).len()
+            shortcomings(10, 0, &[wanted], &verdict).len()
         };
         assert_eq!(of(accepted(), 10, 5), 0);
         assert_eq!(of(accepted(), 10, 4), 1);
         assert_eq!(of(accepted(), 9, 5), 1);
         let refused = Wanted { refused: Some("no".to_owned()), ..wanted(None) };
         assert_eq!(of(refused, 10, 5), 1);
+    }
+
+    #[test]
+    fn of_many_orders_few_are_unknown_and_some_were_cut_off() {
+        let of = |orders: usize, unknown, cut| {
+            let all = u64::try_from(orders).unwrap();
+            let verdict = Verdict { attempted: all, placed: all, unknown, ..Verdict::default() };
+            shortcomings(orders, cut, &[], &verdict).len()
+        };
+        assert_eq!(of(MANY_ORDERS, 30, 1), 0);
+        assert_eq!(of(MANY_ORDERS, 31, 1), 1);
+        assert_eq!(of(MANY_ORDERS, 30, 0), 1);
+        assert_eq!(of(MANY_ORDERS - 1, 31, 0), 0);
     }
 
     #[test]

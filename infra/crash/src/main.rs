@@ -60,9 +60,9 @@ const SENDERS_TERM: Duration = Duration::from_secs(37);
 
 impl Faults {
     fn terms(&self) -> Terms {
-        let lease = Duration::from_secs(self.job_seconds) + SKEW;
-        let worker = lease.max(Duration::from_secs(self.visibility_seconds));
-        Terms { worker, sender: SENDERS_TERM }
+        let job = Duration::from_secs(self.job_seconds);
+        let worker = (job + SKEW).max(Duration::from_secs(self.visibility_seconds));
+        Terms { job, worker, sender: SENDERS_TERM }
     }
 }
 

@@ -10,8 +10,8 @@
 //!   was, which then never wrote down an end;
 //! - a press of the button without an end that the shop was told to cut off;
 //! - one request of a worker that was frozen between looking at the clock and writing to the socket, sent as it thawed.
-//!   On AWS such a worker is ended, and no program can help it. They are counted, and what a press of the button among
-//!   them buys shows in the ledger like any other.
+//!   On AWS such a worker is ended, and no program can help it. They are counted, and there may be few; what a press of
+//!   the button among them buys shows in the ledger like any other.
 
 use std::ops::AddAssign;
 
@@ -78,7 +78,8 @@ pub(crate) fn overlaps(
 ) -> Overlaps {
     let visits = visits(journal);
     let mut overlaps = Overlaps::default();
-    let mut thawed: Vec<_> = blows.iter().filter_map(|blow| blow.thawed_at_ms).collect();
+    let mut thaws: Vec<_> =
+        blows.iter().filter_map(|blow| Some((blow.at_ms, blow.thawed_at_ms?))).collect();
     for (place, visit) in visits.iter().enumerate() {
         // Whoever came later has begun when the next one did.
         let Some(next) = visits.get(place + 1) else { break };
@@ -89,8 +90,12 @@ pub(crate) fn overlaps(
                 continue;
             }
             let is_explained = if *started_at_ms > next.began_at_ms {
-                let is_thaw = |thaw: &i64| (*thaw..=*thaw + THAW_MS).contains(started_at_ms);
-                let found = thawed.iter().position(is_thaw).map(|at| thawed.remove(at));
+                // Only a visit that had begun before its worker was frozen.
+                let is_thaw = |(frozen_at_ms, thawed_at_ms): &(i64, i64)| {
+                    visit.began_at_ms <= *frozen_at_ms
+                        && (*thawed_at_ms..=*thawed_at_ms + THAW_MS).contains(started_at_ms)
+                };
+                let found = thaws.iter().position(is_thaw).map(|at| thaws.remove(at));
                 overlaps.late += u64::from(found.is_some());
                 found.is_some()
             } else {
@@ -211,5 +216,7 @@ mod tests {
         journal.push(entry("a", 130, Some(140)));
         assert_eq!(count(&journal, &thaw), (1, 1));
         assert_eq!(count(&journal, &[blow(5, Some(60))]), (1, 1));
+        let later = [entry("a", 10, Some(20)), entry("b", 50, Some(300)), entry("a", 110, None)];
+        assert_eq!(count(&later, &thaw), (1, 0));
     }
 }

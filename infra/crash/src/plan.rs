@@ -13,6 +13,9 @@ pub(crate) const AHEAD: usize = 5;
 /// The longest that the shop may be told to leave an order out of its history.
 const LONGEST_LAG_MS: u64 = 2_000;
 
+/// From so many orders on, whatever can happen must have happened.
+pub(crate) const MANY_ORDERS: usize = 600;
+
 /// How much.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Size {

@@ -26,6 +26,7 @@ use crate::{
     judge::{self, Evidence, Purchase},
     overlap::{self, Entry, Overlaps},
     plan::{self, AHEAD, Size, Trouble, Whim},
+    presses,
     receiver::Receiver,
     stack::Stack,
     strikes::{Striker, Strikes, Terms},
@@ -51,6 +52,7 @@ struct Run {
     receiver: Receiver,
     webhook: String,
     strikes: Strikes,
+    terms: Terms,
     wanted: Mutex<Vec<(usize, Wanted)>>,
     started: Instant,
     deadline: Instant,
@@ -85,6 +87,7 @@ pub(crate) async fn run(size: Size, stack: Stack, terms: Terms) -> Result<bool> 
         receiver,
         webhook,
         strikes: Strikes::default(),
+        terms,
         wanted: Mutex::default(),
         started,
         deadline: started + limit(size.orders),
@@ -100,7 +103,7 @@ pub(crate) async fn run(size: Size, stack: Stack, terms: Terms) -> Result<bool> 
         let striker = Striker {
             stack: run.stack.clone(),
             strikes: run.strikes.clone(),
-            terms,
+            terms: run.terms,
             deadline: run.deadline,
         };
         let plan = plan::plan(size);
@@ -126,9 +129,8 @@ pub(crate) async fn run(size: Size, stack: Stack, terms: Terms) -> Result<bool> 
     let took = run.started.elapsed();
     run.say();
     progress.abort();
-    let (verdict, mut shortcomings) = run.judge(&accounts).await?;
+    let (verdict, shortcomings) = run.judge(&accounts).await?;
     run.tell(&verdict, took);
-    shortcomings.extend(run.strikes.shortcomings());
     for shortcoming in &shortcomings {
         println!("   PROVES TOO LITTLE: {shortcoming}");
     }
@@ -155,6 +157,8 @@ struct Books {
     purchases: Vec<Purchase>,
     /// Orders that were said not to be placed while they still could be.
     too_soon: BTreeSet<String>,
+    /// Presses that no order explains.
+    unexplained: Vec<String>,
     overlaps: Overlaps,
 }
 
@@ -205,8 +209,8 @@ impl Run {
         Ok(waiting)
     }
 
-    /// Has one order accepted, and returns who waits for its end. Only an order whose client asked in vain for minutes is an
-    /// error: then nothing is tried out any more.
+    /// Has one order accepted, and returns who waits for its end. Only that somebody asked in vain for minutes is an error:
+    /// then nothing is tried out any more.
     async fn order(
         self: Arc<Self>,
         account: Arc<Account>,
@@ -216,7 +220,7 @@ impl Run {
         let Whim { hangs_up_after, calls_off_after, is_stingy, trouble } =
             plan::whim(self.size.seed, number);
         if let Some(trouble) = trouble {
-            account.make(trouble, &self.stack).await;
+            account.make(trouble, &self.stack).await?;
         }
         let reference = format!("R{number}");
         let max_price = if is_stingy { 1 } else { MAX_PRICE };
@@ -319,7 +323,8 @@ impl Run {
         let mut aftermath = aftermath::settle(&self.client, &self.stack, ids.collect()).await?;
         aftermath.stored.remove(&self.known.order);
         let books = self.read_books(accounts, &wanted, &aftermath).await?;
-        let Books { purchases, too_soon, overlaps: Overlaps { found, late, cut } } = books;
+        let Books { purchases, too_soon, unexplained, overlaps } = books;
+        let Overlaps { found, late, cut } = overlaps;
         println!("   {late} requests were sent by workers that had thawed too late");
         say_troubles(accounts, cut);
         let wanted: Vec<_> = wanted.into_iter().map(|(_, wanted)| wanted).collect();
@@ -330,11 +335,15 @@ impl Run {
             told: &self.receiver.told(),
             stored: &aftermath.stored,
             too_soon: &too_soon,
+            lead_nowhere: &aftermath.lead_nowhere,
+            unexplained,
             overlapped: found,
             left: aftermath.left,
             faults: self.strikes.count() + self.hang_ups.load(Ordering::Relaxed) + cut,
         });
-        let shortcomings = judge::shortcomings(self.size.orders, &wanted, &verdict);
+        let orders = self.size.orders;
+        let mut shortcomings = judge::shortcomings(orders, cut, &wanted, &verdict);
+        shortcomings.extend(self.strikes.shortcomings(orders, late));
         Ok((verdict, shortcomings))
     }
 
@@ -355,12 +364,16 @@ impl Run {
             books.purchases.extend(ledger.iter().map(Purchase::of));
             let journal: Vec<Entry> =
                 journal.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
-            let its = |id: &&String| account_of.get(id.as_str()) == Some(&account.number);
-            let ids = aftermath.marked_at_ms.keys().filter(its);
-            let too_soon = ids.filter(|id| aftermath.is_said_too_soon(id, &journal));
+            let is_its = |id: &str| account_of.get(id) == Some(&account.number);
+            let markers = || aftermath.markers.iter().filter(|(id, _)| is_its(id));
+            let ids = markers().map(|(id, _)| id);
+            let too_soon =
+                ids.filter(|id| aftermath.is_said_too_soon(id, &journal, self.terms.job));
             books.too_soon.extend(too_soon.cloned());
-            let cuts = cuts(&account.troubles());
-            books.overlaps += overlap::overlaps(&account.shop.email, &journal, blows, cuts);
+            let (email, cuts) = (&account.shop.email, cuts(&account.troubles()));
+            let written_at = markers().map(|(_, marker)| marker.written_at_ms).collect();
+            books.unexplained.extend(presses::unexplained(email, &journal, written_at));
+            books.overlaps += overlap::overlaps(email, &journal, blows, cuts);
         }
         Ok(books)
     }

@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     clock,
     overlap::Blow,
-    plan::{Planned, Strike, Victim},
+    plan::{MANY_ORDERS, Planned, Strike, Victim},
     stack::{Process, Stack, signal},
 };
 
@@ -36,6 +36,10 @@ const LOOKS_BEFORE: Duration = Duration::from_secs(2);
 
 /// If so many are to be frozen, one of them must thaw after another has its work.
 const FREEZES_THAT_PROVE: u64 = 3;
+/// Of a hundred that thawed, so many may send what they had been about to send.
+const LATE_OF_A_HUNDRED: u64 = 2;
+/// And so many of fewer.
+const LATE_AT_LEAST: u64 = 2;
 
 /// Whom a blow hit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +61,12 @@ impl Hit {
     }
 }
 
-/// When a frozen worker's work is somebody else's.
+/// How long work is its worker's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
-    /// After so long both its lease and its message have run out.
+    /// How long a job may take.
+    pub(crate) job: Duration,
+    /// After so long both the lease and the message of a worker that is frozen have run out.
     pub(crate) worker: Duration,
     /// The same of a sender.
     pub(crate) sender: Duration,
@@ -99,6 +105,8 @@ struct Done {
     thawed: u64,
     /// Of the thawed, those whose work was in other hands as they thawed.
     taken_over: u64,
+    /// Of these, those that work for an account.
+    workers_taken_over: u64,
     emulator_ends: Tally,
     stack_ends: Tally,
     /// Who stands still now: nobody else strikes them, or they would be met more often than all others.
@@ -123,8 +131,9 @@ impl Done {
         Tally::of(kills.values().chain(freezes.values()).chain(ends).copied())
     }
 
-    /// Why what went wrong is too little, in words: a run in which little goes wrong proves little.
-    fn shortcomings(&self) -> Vec<String> {
+    /// Why what went wrong is too little, in words: a run in which little goes wrong proves little. `late` is how many
+    /// requests were sent by workers that had thawed too late.
+    fn shortcomings(&self, orders: usize, late: u64) -> Vec<String> {
         let mut shortcomings = Vec::new();
         let Tally { missed, .. } = self.all();
         if missed * 10 > self.all().wanted() {
@@ -134,6 +143,31 @@ impl Done {
         if freezes >= FREEZES_THAT_PROVE && self.taken_over == 0 {
             shortcomings
                 .push(format!("none of {freezes} frozen thawed after another had its work"));
+        }
+        if late > LATE_AT_LEAST.max(self.thawed * LATE_OF_A_HUNDRED / 100) {
+            shortcomings.push(format!("{late} requests of {} that thawed came late", self.thawed));
+        }
+        if orders >= MANY_ORDERS {
+            shortcomings.extend(self.shortcomings_of_many());
+        }
+        shortcomings
+    }
+
+    /// The same of what many orders leave no excuse for.
+    fn shortcomings_of_many(&self) -> Vec<String> {
+        let Self { kills, freezes, emulator_ends, stack_ends, .. } = self;
+        let kills = kills.iter().map(|(victim, tally)| (format!("{victim:?} was killed"), tally));
+        let frozen =
+            freezes.iter().map(|(victim, tally)| (format!("{victim:?} was frozen"), tally));
+        let ends = [("emulator ended", emulator_ends), ("stack ended", stack_ends)];
+        let ends = ends.map(|(text, tally)| (text.to_owned(), tally));
+        let missed = kills.chain(frozen).chain(ends);
+        let missed = missed.filter(|(_, tally)| tally.struck == 0 && tally.missed > 0);
+        let mut shortcomings: Vec<_> = missed.map(|(text, _)| format!("no {text}")).collect();
+        let workers = freezes.get(&Victim::OrderProcessor).map_or(0, |tally| tally.struck);
+        if self.workers_taken_over * 4 < workers {
+            let few = self.workers_taken_over;
+            shortcomings.push(format!("only {few} of {workers} frozen workers lost their work"));
         }
         shortcomings
     }
@@ -156,8 +190,8 @@ impl Strikes {
     }
 
     /// Why they are too few, in words.
-    pub(crate) fn shortcomings(&self) -> Vec<String> {
-        self.with(|done| done.shortcomings())
+    pub(crate) fn shortcomings(&self, orders: usize, late: u64) -> Vec<String> {
+        self.with(|done| done.shortcomings(orders, late))
     }
 
     /// How many there were, in words.
@@ -402,11 +436,14 @@ impl Thaw {
         let thawed_at_ms = clock::now_ms();
         // If the stack has ended meanwhile, so has the process.
         let is_there = signal(pid, Signal::CONT).is_ok();
-        strikes.note(Hit::of(&process), is_there.then_some(thawed_at_ms), at_ms);
+        let hit = Hit::of(&process);
+        let is_worker = hit.is_some();
+        strikes.note(hit, is_there.then_some(thawed_at_ms), at_ms);
         strikes.with(|done| {
             done.frozen.remove(&pid);
             done.thawed += u64::from(is_there);
             done.taken_over += u64::from(is_there && is_taken_over);
+            done.workers_taken_over += u64::from(is_there && is_taken_over && is_worker);
         });
     }
 }
@@ -450,19 +487,46 @@ mod tests {
     #[test]
     fn one_victim_in_ten_may_not_be_met() {
         let kill = Strike::Kill(Victim::Sweeper);
-        assert!(done(kill, 9, 1).shortcomings().is_empty());
-        assert_eq!(done(kill, 9, 2).shortcomings().len(), 1);
+        assert!(done(kill, 9, 1).shortcomings(1, 0).is_empty());
+        assert_eq!(done(kill, 9, 2).shortcomings(1, 0).len(), 1);
         assert_eq!(done(kill, 9, 2).all(), Tally { struck: 9, missed: 2 });
-        assert_eq!(done(Strike::EndStack, 0, 1).shortcomings().len(), 1);
+        assert_eq!(done(Strike::EndStack, 0, 1).shortcomings(1, 0).len(), 1);
     }
 
     #[test]
     fn of_three_frozen_one_must_thaw_after_another_has_its_work() {
         let freeze = Strike::Freeze(Victim::OrderProcessor);
-        assert!(done(freeze, 2, 0).shortcomings().is_empty());
-        assert_eq!(done(freeze, 3, 0).shortcomings().len(), 1);
+        assert!(done(freeze, 2, 0).shortcomings(1, 0).is_empty());
+        assert_eq!(done(freeze, 3, 0).shortcomings(1, 0).len(), 1);
         let thawed = Done { thawed: 3, taken_over: 1, ..done(freeze, 3, 0) };
-        assert!(thawed.shortcomings().is_empty());
+        assert!(thawed.shortcomings(1, 0).is_empty());
+    }
+
+    #[test]
+    fn few_of_those_that_thaw_may_be_late() {
+        let of = |thawed, late| Done { thawed, ..Done::default() }.shortcomings(1, late).len();
+        assert_eq!([of(3, 2), of(3, 3)], [0, 1]);
+        assert_eq!([of(200, 4), of(200, 5)], [0, 1]);
+    }
+
+    #[test]
+    fn many_orders_meet_every_kind_of_process() {
+        let mut all = done(Strike::Kill(Victim::Shop), 19, 0);
+        all.count(Strike::Kill(Victim::Sweeper), false);
+        assert!(all.shortcomings(MANY_ORDERS - 1, 0).is_empty());
+        assert_eq!(all.shortcomings(MANY_ORDERS, 0), ["no Sweeper was killed"]);
+        all.count(Strike::Kill(Victim::Sweeper), true);
+        assert!(all.shortcomings(MANY_ORDERS, 0).is_empty());
+    }
+
+    #[test]
+    fn of_many_orders_a_quarter_of_the_frozen_workers_lose_their_work() {
+        let of = |workers_taken_over| {
+            let frozen = done(Strike::Freeze(Victim::OrderProcessor), 8, 0);
+            let frozen = Done { thawed: 8, taken_over: 8, workers_taken_over, ..frozen };
+            [MANY_ORDERS - 1, MANY_ORDERS].map(|orders| frozen.shortcomings(orders, 0).len())
+        };
+        assert_eq!([of(2), of(1)], [[0, 0], [0, 1]]);
     }
 
     #[test]
@@ -485,7 +549,7 @@ mod tests {
         let striker = Striker {
             stack: Stack::new(::tests::http(), PathBuf::new()),
             strikes: Strikes::default(),
-            terms: Terms { worker: Duration::ZERO, sender: Duration::ZERO },
+            terms: Terms { job: Duration::ZERO, worker: Duration::ZERO, sender: Duration::ZERO },
             deadline: Instant::now() + Duration::from_millis(50),
         };
         let planned = vec![Planned { after: 1, strike: Strike::EndStack }];

@@ -25,8 +25,9 @@ use crate::{
     client::Client,
     clock,
     overlap::Entry,
+    plan::Victim,
     receiver::Receiver,
-    stack::{Stack, signal},
+    stack::{Process, Stack, signal},
 };
 
 /// How often all of it is done.
@@ -135,6 +136,14 @@ struct Ordered {
     accepted_at_ms: i64,
 }
 
+/// A worker that was killed.
+struct Killed {
+    /// When.
+    at_ms: i64,
+    /// What the journal calls its visit.
+    session: String,
+}
+
 /// Who orders.
 #[derive(Clone)]
 struct World {
@@ -241,8 +250,8 @@ impl World {
             account.shop.behave(moment.step(), slow).await;
             let id = self.order(&account, &format!("K{name}x{attempt}")).await?;
             let behind = self.order(&account, &format!("B{name}x{attempt}")).await?;
-            if let Some(killed_at_ms) = self.kill_worker_of(&id, &account.shop, moment).await? {
-                let wait_ms = next_job(&account.shop, killed_at_ms).await?;
+            if let Some(killed) = self.kill_worker_of(&id, &account.shop, moment).await? {
+                let wait_ms = next_job(&account.shop, &killed).await?;
                 for id in [id, behind] {
                     tokio::time::timeout(PATIENCE, self.receiver.heard_of(&id)).await?;
                 }
@@ -254,52 +263,61 @@ impl World {
         anyhow::bail!("the moment {moment:?} was missed again and again")
     }
 
-    /// When the worker was killed, unless the moment has passed.
+    /// The worker that was killed, unless the moment has passed.
     async fn kill_worker_of(
         &self,
         id: &str,
         shop: &ShopAccount,
         moment: Moment,
-    ) -> Result<Option<i64>> {
+    ) -> Result<Option<Killed>> {
         let started = Instant::now();
         loop {
             ensure!(started.elapsed() < PATIENCE, "nobody works on {id}");
             sleep(Duration::from_millis(100)).await;
             let journal = journal(shop).await?;
             let mut entries = journal.iter().filter(|entry| entry.kind == moment.request());
-            match entries.next().map(|entry| entry.ended_at_ms) {
+            match entries.next() {
                 None => {}
-                Some(Some(_)) => return Ok(None),
-                Some(None) => {
+                Some(Entry { ended_at_ms: Some(_), .. }) => return Ok(None),
+                Some(Entry { session, .. }) => {
                     if moment == Moment::Pressed && shop.ledger().await.is_empty() {
                         continue;
                     }
                     let processes = self.stack.processes().await?;
-                    let its = |one: &&crate::stack::Process| {
-                        one.is_busy() && one.ids().iter().any(|known| known == id)
-                    };
-                    let pid = processes.iter().find(its).and_then(|worker| worker.pid);
-                    let Some(pid) = pid else { return Ok(None) };
-                    let killed_at_ms = clock::now_ms();
-                    return Ok(signal(pid, Signal::KILL).is_ok().then_some(killed_at_ms));
+                    let worker = processes.iter().find(|one| is_worker_of(one, id));
+                    let Some(pid) = worker.and_then(|worker| worker.pid) else { return Ok(None) };
+                    let killed = Killed { at_ms: clock::now_ms(), session: session.clone() };
+                    return Ok(signal(pid, Signal::KILL).is_ok().then_some(killed));
                 }
             }
         }
     }
 }
 
+/// Whether a process works on an order. A sender works on the same orders as a worker does.
+fn is_worker_of(process: &Process, id: &str) -> bool {
+    process.is_busy()
+        && process.function.ends_with(Victim::OrderProcessor.function())
+        && process.ids().iter().any(|known| known == id)
+}
+
 /// How long after a kill the account's next job starts at the shop.
-async fn next_job(shop: &ShopAccount, killed_at_ms: i64) -> Result<i64> {
+async fn next_job(shop: &ShopAccount, killed: &Killed) -> Result<i64> {
     let started = Instant::now();
     loop {
-        let journal = journal(shop).await?;
-        let next = journal.iter().find(|entry| entry.started_at_ms > killed_at_ms);
-        if let Some(next) = next {
-            return Ok(next.started_at_ms - killed_at_ms);
+        if let Some(next_at_ms) = next_visit(&journal(shop).await?, killed) {
+            return Ok(next_at_ms - killed.at_ms);
         }
         ensure!(started.elapsed() < PATIENCE, "the account has no job after {PATIENCE:?}");
         sleep(Duration::from_secs(2)).await;
     }
+}
+
+/// When the next visit began. What the killed worker had sent may come to the shop only afterwards.
+fn next_visit(journal: &[Entry], killed: &Killed) -> Option<i64> {
+    let is_next =
+        |entry: &&Entry| entry.started_at_ms > killed.at_ms && entry.session != killed.session;
+    journal.iter().find(is_next).map(|entry| entry.started_at_ms)
 }
 
 /// The shop's journal of an account, oldest first.
@@ -321,6 +339,37 @@ mod tests {
         let all = Waits::of((1..=100).rev().collect());
         assert_eq!(all, Some(Waits { count: 100, median_ms: 50, p95_ms: 95, longest_ms: 100 }));
         assert_eq!(Waits::of(vec![]), None);
+    }
+
+    #[test]
+    fn only_the_worker_of_an_order_is_killed_for_it() {
+        let id = "0198f0c2d1b47a3ea0d1c2b3a4958677";
+        let process = |function: &str, state: &str| Process {
+            function: format!("spelter-local{function}"),
+            pid: Some(1),
+            state: state.to_owned(),
+            messages: vec![id.to_owned()],
+        };
+        let (worker, sender) = (Victim::OrderProcessor, Victim::WebhookSender);
+        assert!(is_worker_of(&process(worker.function(), "busy"), id));
+        assert!(!is_worker_of(&process(worker.function(), "idle"), id));
+        assert!(!is_worker_of(&process(sender.function(), "busy"), id));
+        assert!(!is_worker_of(&process(worker.function(), "busy"), "another"));
+    }
+
+    #[test]
+    fn the_next_visit_is_not_the_killed_workers_own() {
+        let entry = |session: &str, started_at_ms| Entry {
+            session: session.to_owned(),
+            kind: "cart".to_owned(),
+            started_at_ms,
+            ended_at_ms: None,
+        };
+        let killed = Killed { at_ms: 10, session: "a".to_owned() };
+        let mut journal = vec![entry("b", 5), entry("a", 9), entry("a", 11)];
+        assert_eq!(next_visit(&journal, &killed), None);
+        journal.push(entry("b", 90));
+        assert_eq!(next_visit(&journal, &killed), Some(90));
     }
 
     #[test]
