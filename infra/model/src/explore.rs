@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use crash_verdict::Verdict;
 use spelter::{backlog::CALLED_AT_ONCE, guards::Guard};
 
@@ -255,7 +255,8 @@ fn faults_after(callees: &[Callee], after: u64) -> impl Iterator<Item = Strike> 
 /// Every single fault of scene `number`, and if `pairs` are wanted, every second one after it; only each `stride`th of the
 /// pairs.
 pub fn exhaustive(number: usize, pairs: Option<u64>, deploy: Deploy<'_>) -> Result<Found> {
-    let (started, watch, scene) = (Instant::now(), Watch::default(), SCENES[number]);
+    let scene = SCENES.get(number).with_context(|| format!("no scene {number}"))?;
+    let (started, watch) = (Instant::now(), Watch::default());
     let of = |faults: &[Strike]| Again::Scene { number, faults: faults.to_vec() };
     let Outcome { callees, verdict, .. } = of(&[]).attempt(&Rc::new(deploy()?), false)?;
     if !verdict.is_good() {

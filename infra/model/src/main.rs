@@ -37,6 +37,9 @@ enum Command {
         /// And every second fault after the first; of these only each so many-th.
         #[arg(long)]
         pairs: Option<u64>,
+        /// Only these scenes, from 0.
+        #[arg(long)]
+        scene: Vec<usize>,
     },
     /// What happens seldom, each tried on purpose.
     Edges {
@@ -117,9 +120,10 @@ fn main() -> Result<ExitCode> {
             let search = Search { first, seeds, size: size.into() };
             tell(Instant::now(), explore::random(search, &deploy)?)
         }
-        Command::Exhaustive { pairs } => {
+        Command::Exhaustive { pairs, scene } => {
             let mut codes = ExitCode::SUCCESS;
-            for number in 0..SCENES.len() {
+            let all = || (0..SCENES.len()).collect();
+            for number in if scene.is_empty() { all() } else { scene } {
                 let code = tell(Instant::now(), explore::exhaustive(number, pairs, &deploy)?)?;
                 if code != ExitCode::SUCCESS {
                     codes = code;

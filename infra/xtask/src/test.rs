@@ -78,6 +78,7 @@ pub(crate) fn run(test: &Test) -> ExitCode {
             cargo(&[&["clippy"], &model::FEATURES[..], &strict[..]].concat())
         });
         report.phase("Dependencies", |_| deny());
+        report.phase("Guards stay in a release", |_| guards_stay());
         report.phase("Unit tests", |counts| {
             // `listen` runs a program, but no stack.
             let which = ["test", "--workspace", "--lib", "--bins", "--test", "listen"];
@@ -276,6 +277,23 @@ fn fetches_advisories(mut fetch: Command) -> bool {
     let _ = fetch.kill();
     let _ = fetch.wait();
     false
+}
+
+/// That no guard can be taken away in what is deployed: the feature for that compiles only as builds for tests do.
+fn guards_stay() -> Result<()> {
+    let compiles = |assertions: &str| {
+        let mut rustc = Command::new("rustc");
+        rustc.current_dir(machine::root()).args(["--edition=2024", "--crate-type=lib"]);
+        rustc.args(["--emit=metadata", "-o"]).arg(machine::target().join("guards.rmeta"));
+        rustc.args(["--cfg", "feature=\"crash-test\"", "-C", assertions, "shared/src/guards.rs"]);
+        shell::output(&mut rustc)
+    };
+    compiles("debug-assertions=on")?;
+    match compiles("debug-assertions=off") {
+        Ok(_) => bail!("a release can have the feature `crash-test`"),
+        Err(error) if format!("{error:#}").contains("never for what is deployed") => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn validate_template() -> Result<()> {
