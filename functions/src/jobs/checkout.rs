@@ -186,26 +186,19 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Vec<PastOrder>, Stop> {
         let since = written_at.checked_sub(reconcile::HISTORY_WINDOW).unwrap_or(written_at);
-        let (mut orders, mut from) = (Vec::<PastOrder>::new(), None);
+        let (mut orders, mut from) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
             let page = self.shop(turn)?.history(session, since, from.as_deref()).await?;
-            for order in page.orders {
-                // One that is on two pages was bought once.
-                if !orders.iter().any(|known| known.merchant_order_id == order.merchant_order_id) {
-                    orders.push(order);
-                }
-            }
+            add_new(&mut orders, page.orders);
             from = page.next;
             if from.is_none() {
                 return Ok(orders);
             }
             if self.patience(turn) < MIN_SUBMIT_TIME {
-                return Err(Stop::Unavailable(
-                    "no time was left for the rest of the history".into(),
-                ));
+                break;
             }
         }
-        Err(Stop::Unavailable("the history has no end".into()))
+        Err(Stop::Unavailable("the history is too long to be read".into()))
     }
 
     /// Writes the markers, then presses the button, once for all.
@@ -273,6 +266,16 @@ impl<C: Connector> AccountWorker<C> {
     /// What the retailer's answer may take.
     fn patience(&self, turn: &Turn) -> Duration {
         clock::until(turn.deadline, (self.now)()).saturating_sub(WRITE_TIME)
+    }
+}
+
+/// Adds a page of a history to the pages before it. What is on two of them was bought once.
+fn add_new(orders: &mut Vec<PastOrder>, page: Vec<PastOrder>) {
+    for order in page {
+        let is_same = |known: &PastOrder| known.merchant_order_id == order.merchant_order_id;
+        if !orders.iter().any(is_same) {
+            orders.push(order);
+        }
     }
 }
 
@@ -392,4 +395,27 @@ pub(super) fn not_placed() -> Refusal {
     Refusal::new(Code::InternalError)
         .saying("The order was not placed, and nothing was bought. It is safe to order again.")
         .with(json!({"placed": false}))
+}
+
+#[cfg(test)]
+mod tests {
+    use spelter::money::Cents;
+
+    use super::*;
+
+    #[test]
+    fn what_is_on_two_pages_was_bought_once() {
+        let past = |id: &str| PastOrder {
+            merchant_order_id: id.to_owned(),
+            placed_at: Timestamp::UNIX_EPOCH,
+            products: vec![],
+            total: Cents(2_000),
+            zip_code: "02139".to_owned(),
+            tracking_url: None,
+        };
+        let mut orders = vec![];
+        add_new(&mut orders, vec![past("1"), past("2")]);
+        add_new(&mut orders, vec![past("2"), past("3")]);
+        assert_eq!(orders, ["1", "2", "3"].map(past));
+    }
 }
