@@ -89,6 +89,20 @@ pub fn writes(operation: &str) -> bool {
     matches!(operation, "PutItem" | "DeleteItem" | "UpdateItem" | "TransactWriteItems")
 }
 
+/// Whether anything in the index of what is due is due by now; `table` is the one of orders.
+pub fn is_anything_due(db: &Database, table: &str) -> bool {
+    let request = json!({
+        "TableName": table,
+        "IndexName": "due",
+        "FilterExpression": "due_at <= :now",
+        "ExpressionAttributeValues": {":now": {"N": world::now().as_millisecond().to_string()}},
+    });
+    let request = serde_json::from_value(request).expect("a scan");
+    let found = db.scan(request).expect("the index of what is due");
+    // There may be more than a page of it.
+    found.count > 0 || found.last_evaluated_key.is_some()
+}
+
 /// Whether a query asks the index of what is due, and nothing is.
 pub fn finds_nothing_due(body: &[u8]) -> bool {
     let request: QueryRequest = read(body);
