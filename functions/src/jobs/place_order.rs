@@ -25,8 +25,6 @@ use super::{
 
 /// Purchases that fail for no fault of the order are begun this often.
 pub(super) const MAX_ATTEMPTS: u32 = 5;
-/// After this the history is asked for an order that got no answer.
-pub(super) const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 impl<C: Connector> AccountWorker<C> {
     /// Whatever is next for an order that has not ended.
@@ -118,7 +116,7 @@ impl<C: Connector> AccountWorker<C> {
         for (order, event) in pressed {
             let one = match event {
                 Some(event) => self.end(order, event, turn).await?,
-                None => Outcome::Later(FIRST_LOOK),
+                None => Outcome::Later(reconcile::FIRST_LOOK),
             };
             outcome = outcome.and(one);
         }

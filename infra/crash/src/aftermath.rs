@@ -7,9 +7,9 @@ use std::{
 
 use ::tests::{STACK, queues, tables};
 use anyhow::Result;
-use crash_verdict::Ending;
+use crash_verdict::{Ending, says_where_to_look};
 use futures::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -118,15 +118,6 @@ impl Aftermath {
     }
 }
 
-/// Whether an order of which nobody knows tells its client what to do: where to look, since when, and for what.
-fn says_where_to_look(order: &Value) -> bool {
-    let data = |name: &str| order.get("data")?.get(name);
-    let text = |name: &str| data(name)?.as_str();
-    text("look_at").is_some_and(|account| !account.is_empty())
-        && text("since").is_some_and(|since| since.parse::<jiff::Timestamp>().is_ok())
-        && data("candidates").is_some_and(Value::is_array)
-}
-
 /// What is still to be done, in words.
 async fn left() -> Vec<String> {
     let mut left = Vec::new();
@@ -152,24 +143,6 @@ fn items_left(keys: &[(String, String)]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_order_of_which_nobody_knows_says_where_to_look() {
-        let all = json!({
-            "look_at": "a@example.com",
-            "since": "2026-01-01T00:00:00.000Z",
-            "candidates": [],
-        });
-        assert!(says_where_to_look(&json!({"data": all})));
-        assert!(!says_where_to_look(&json!({})));
-        for (name, wrong) in [("look_at", ""), ("since", "yesterday"), ("candidates", "none")] {
-            for wrong in [Value::Null, wrong.into()] {
-                let mut data = all.clone();
-                data[name] = wrong;
-                assert!(!says_where_to_look(&json!({"data": data})), "{name}");
-            }
-        }
-    }
 
     #[test]
     fn jobs_and_lanes_are_left_whoever_has_them() {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use anyhow::{Context, Result};
-use crash_verdict::{Ending, Verdict};
+use crash_verdict::{Ending, Verdict, says_where_to_look};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spelter::{
@@ -322,13 +322,6 @@ fn ended(body: &Value, email: String) -> Ended {
         took: took.map(|(accepted_at, ended_at)| clock::until(ended_at, accepted_at)),
         at,
     }
-}
-
-/// Whether an order of which nobody knows says in which account to look, since when, and at what.
-fn says_where_to_look(body: &Value) -> bool {
-    let data = &body["data"];
-    let is_since = data["since"].as_str().is_some_and(|text| text.parse::<Timestamp>().is_ok());
-    data["look_at"].is_string() && is_since && data["candidates"].is_array()
 }
 
 /// Those of `items` whose sort keys begin with `prefix`.

@@ -59,6 +59,16 @@ impl Ending {
     }
 }
 
+/// Whether an order of which nobody knows, whose public view this is, tells its client what to do: in which account to look,
+/// since when, and for what.
+pub fn says_where_to_look(order: &Value) -> bool {
+    let data = |name: &str| order.get("data")?.get(name);
+    let text = |name: &str| data(name)?.as_str();
+    text("look_at").is_some_and(|account| !account.is_empty())
+        && text("since").is_some_and(|since| since.parse::<Timestamp>().is_ok())
+        && data("candidates").is_some_and(Value::is_array)
+}
+
 /// The words for what came of orders, each with how many there were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -169,7 +179,27 @@ impl fmt::Display for Verdict {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn an_order_of_which_nobody_knows_says_where_to_look() {
+        let all = json!({
+            "look_at": "a@example.com",
+            "since": "2026-01-01T00:00:00.000Z",
+            "candidates": [],
+        });
+        assert!(says_where_to_look(&json!({"data": all})));
+        assert!(!says_where_to_look(&json!({})));
+        for (name, wrong) in [("look_at", ""), ("since", "yesterday"), ("candidates", "none")] {
+            for wrong in [Value::Null, wrong.into()] {
+                let mut data = all.clone();
+                data[name] = wrong;
+                assert!(!says_where_to_look(&json!({"data": data})), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn the_public_view_says_how_an_order_ended() {

@@ -21,8 +21,11 @@ const PATIENCE: Duration = Duration::from_mins(30);
 /// And so often at the least: an order that nobody could work on for that long is not given up for one lost answer.
 const LOOKS: u32 = 3;
 
-/// The shortest and the longest time from a look to the next.
-const BETWEEN_LOOKS: [Duration; 2] = [Duration::from_secs(2), Duration::from_mins(5)];
+/// After this the history is asked for an order that got no answer.
+pub const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// The longest time from a look to the next.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Of how many new orders a purchase is put together at the most: twelve make 4095 sets. More than that in one look is
 /// for a person.
@@ -50,9 +53,8 @@ pub fn conclusive_at(marker: &Marker, history_lag: Duration) -> Timestamp {
 /// When the history is to be tried again that could not be read: after as long again as was `waited` since the marker was
 /// written, within bounds. `None` if it was tried long enough, and `looks` times, so that only a person can find out.
 pub fn look_again_after(waited: Duration, looks: u32) -> Option<Duration> {
-    let [shortest, longest] = BETWEEN_LOOKS;
     let is_hopeless = waited >= PATIENCE && looks >= LOOKS;
-    (!is_hopeless).then(|| waited.clamp(shortest, longest))
+    (!is_hopeless).then(|| waited.clamp(FIRST_LOOK, LONGEST_PAUSE))
 }
 
 /// Judges `history`, which was read at `read_at` (the moment before it was asked for) and holds nothing that belongs to
