@@ -8,3 +8,4 @@ mod errors;
 mod paid_by_balance;
 mod races;
 mod receipt_rules;
+mod sweeps;

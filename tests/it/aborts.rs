@@ -11,15 +11,6 @@ async fn abort(api: &Api, id: &str) -> Value {
     api.v1(Method::POST, &format!("/v1/orders/{id}/abort"), None).await.ok()
 }
 
-/// Waits until the shop works on a request of this kind for `account`.
-async fn at_step(account: &ShopAccount, kind: &str) {
-    wait(Duration::from_secs(30), kind, async || {
-        let open = |entry: &Value| entry["kind"] == kind && entry["ended_at_ms"].is_null();
-        account.journal().await.iter().any(open).then_some(())
-    })
-    .await;
-}
-
 #[track_caller]
 fn assert_aborted(order: &Value, id: &str) {
     assert_eq!(order["_type"], "error", "{order}");
@@ -41,7 +32,7 @@ async fn an_order_that_waits_is_aborted_and_told() {
     let mut body = order(&account);
     body["webhooks"] = json!({"request_failed": receiver.url("/failed")});
     let second = api.order(&body).await;
-    at_step(&account, "review").await;
+    account.at_step("review").await;
 
     let aborted = abort(&api, &second).await;
     assert_aborted(&aborted, &second);
@@ -60,7 +51,7 @@ async fn an_order_that_is_worked_on_is_aborted_before_it_is_submitted() {
     let account = ShopAccount::new().await;
     account.behave("review", json!({"delay_ms": 2000, "times": 1})).await;
     let id = api.order(&order(&account)).await;
-    at_step(&account, "review").await;
+    account.at_step("review").await;
     assert_aborted(&abort(&api, &id).await, &id);
     // The account is free again, and what was aborted stays so.
     let next = api.order(&order(&account)).await;
@@ -75,7 +66,7 @@ async fn an_order_that_is_being_submitted_cannot_be_aborted() {
     let account = ShopAccount::new().await;
     account.behave("submit_after_commit", json!({"delay_ms": 2000, "times": 1})).await;
     let id = api.order(&order(&account)).await;
-    at_step(&account, "submit").await;
+    account.at_step("submit").await;
     let answer = abort(&api, &id).await;
     assert_eq!(
         (&answer["code"], &answer["request_id"]),

@@ -382,6 +382,15 @@ impl ShopAccount {
         .await;
     }
 
+    /// Waits until the shop works on a request of this kind for it.
+    pub async fn at_step(&self, kind: &str) {
+        wait(Duration::from_secs(30), kind, async || {
+            let open = |entry: &Value| entry["kind"] == kind && entry["ended_at_ms"].is_null();
+            self.journal().await.iter().any(open).then_some(())
+        })
+        .await;
+    }
+
     async fn books(&self, book: &str, list: &str) -> Vec<Value> {
         let url = format!("{}/admin/{book}?email={}", STACK.sandbox_url, self.email);
         let entries = admin(http().get(url)).await;

@@ -351,6 +351,12 @@ pub async fn holds_login(order: &str) -> bool {
     order_item(order).await["secrets"]["S"].is_string()
 }
 
+/// How often an order was seen to that it has a job.
+pub async fn dispatches(order: &str) -> u64 {
+    let dispatches = &order_item(order).await["dispatches"]["N"];
+    dispatches.as_str().and_then(|number| number.parse().ok()).expect("a number")
+}
+
 /// The bundle an order waits in.
 pub async fn bundle_of(order: &str) -> String {
     let item = order_item(order).await;

@@ -289,15 +289,23 @@ impl<C: Connector> AccountWorker<C> {
         self.leases.still_held(&turn.lease)
     }
 
-    /// Writes the last event of an order.
+    /// Writes the last event of an order, also if the sweeper has given it another job meanwhile: what the retailer has
+    /// answered is known to nobody else.
     pub(super) async fn end(
         &self,
         order: Order,
         event: Event,
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
-        let id = order.id.clone();
-        match self.progress.advance(order, event, Some(self.held(turn)?)).await {
+        let (owner, id, status) = (order.owner.clone(), order.id.clone(), order.status.clone());
+        let mut written = self.progress.advance(order, event.clone(), Some(self.held(turn)?)).await;
+        if let Err(ProgressError::Lost) = written {
+            let order = self.order(&owner, &id).await?;
+            if order.status == status {
+                written = self.progress.advance(order, event, Some(self.held(turn)?)).await;
+            }
+        }
+        match written {
             Ok(order) => {
                 tracing::info!(order.id = %id, state = order.status.as_str(), "{id} ended");
                 Ok(Outcome::Done)
