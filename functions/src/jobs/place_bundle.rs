@@ -206,7 +206,7 @@ impl<C: Connector> AccountWorker<C> {
         let now = (self.now)();
         bundle.launched_at = bundle.launched_at.or(Some(now));
         bundle.due_at = clock::after(now, UNATTENDED_AFTER);
-        self.bundles.save(&mut bundle, vec![]).await?;
+        self.bundles.save(&mut bundle, vec![self.held(turn)?]).await?;
         let ended = match self.buy_together(waiting, &bundle, turn).await {
             Ok(pressed) => self.end_all(pressed, turn).await.map_err(Stop::Unavailable)?,
             Err(stop) => return Ok(later(stop, wait_after(bundle.attempts))),

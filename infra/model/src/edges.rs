@@ -81,10 +81,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether everything was bought, nothing went wrong and nobody had to wait for others.
+    /// Whether everything was bought, nothing went wrong, nobody had to wait for others, and the crowd waited elsewhere
+    /// than in the queue.
     pub fn is_good(&self) -> bool {
         let is_fair = self.waits.as_ref().is_none_or(|[alone, beside]| {
-            beside.median() <= alone.median() * 5 / 4 && beside.late() <= alone.late() * 5 / 4
+            beside.median() <= alone.median() * 5 / 4
+                && beside.late() <= alone.late() * 5 / 4
+                && beside.deepest <= DEEPEST
         });
         let Verdict { attempted, acknowledged, placed, .. } = self.outcome.verdict;
         let is_all_bought = [acknowledged, placed] == [attempted; 2];
@@ -233,6 +236,10 @@ async fn nine_orders_but_the_first(buyer: &Buyer) -> Result<Vec<Wanted>> {
     }
     Ok(wanted)
 }
+
+/// Each account has so many messages at the most, and each may be there a second time, since it is sent again if it has no
+/// effect for a while.
+const DEEPEST: usize = 2 * CALLED_AT_ONCE * (1 + OTHERS);
 
 /// Buyers beside the crowd, and how often each orders.
 const OTHERS: usize = 10;

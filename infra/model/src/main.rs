@@ -226,9 +226,8 @@ fn teeth(only: Option<&str>, seeds: u64, deploy: Deploy<'_>) -> Result<ExitCode>
     for (guard, noticed) in &bites {
         let name = format!("{guard:?}");
         match noticed {
-            Some((seeds, verdict)) => {
-                let what = verdict.worst().unwrap_or_default();
-                println!("{name:<16} missed after {seeds:>4} seeds: {what}");
+            Some((seeds, found)) => {
+                println!("{name:<16} missed after {seeds:>4} seeds: {found}");
             }
             None => println!("{name:<16} NOT MISSED in {seeds} seeds"),
         }

@@ -109,10 +109,12 @@ impl Verdict {
         ]
     }
 
-    /// The first thing that went wrong.
-    pub fn worst(&self) -> Option<String> {
-        let mut found = self.broken().into_iter();
-        found.find_map(|(word, found)| Some(format!("{word}: {}", found.first()?)))
+    /// All that went wrong, the worst first, each with its word.
+    pub fn findings(&self) -> impl Iterator<Item = String> {
+        let each = |(word, found): (_, &Vec<String>)| {
+            found.iter().map(|one| format!("{word}: {one}")).collect::<Vec<_>>()
+        };
+        self.broken().into_iter().flat_map(each)
     }
 
     /// Whether the promise was kept.
@@ -223,7 +225,7 @@ mod tests {
         all += Verdict { orphans: vec!["o".to_owned()], attempted: 2, ..Verdict::default() };
         all += Verdict { lost: vec!["l".to_owned()], ..Verdict::default() };
         assert_eq!((all.attempted, all.placed), (3, 1));
-        assert_eq!(all.worst().as_deref(), Some("lost: l"));
+        assert_eq!(all.findings().next().as_deref(), Some("lost: l"));
         assert!(all.to_string().contains("orphans                1\n"));
     }
 }

@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::Command};
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// Every single fault, some pairs, and a few seeds: some minutes with what the other tests have built.
+    /// Every single fault, some pairs, a few seeds, and every guard taken away: some minutes with what the other tests have built.
     Ci,
     /// Every single fault and every pair, and a thousand seeds of a thousand orders: some hours.
     Nightly,
@@ -18,6 +18,12 @@ pub(crate) enum Size {
 
 /// The package's features: without this one there is nothing in it.
 pub(crate) const FEATURES: [&str; 4] = ["-p", "crash-model", "--features", "crash-test"];
+
+/// A search, with the program's arguments.
+type Search = (&'static str, &'static [&'static str]);
+
+/// Until every guard is missed.
+const TEETH: Search = ("Guards that are taken away", &["teeth"]);
 
 impl Size {
     /// How it is built: what runs for hours is worth building anew.
@@ -33,13 +39,13 @@ impl Size {
         self.profile().binaries().join("crash-model")
     }
 
-    /// Its searches, each with the program's arguments.
-    const fn searches(self) -> &'static [(&'static str, &'static [&'static str])] {
+    const fn searches(self) -> &'static [Search] {
         match self {
             Self::Ci => &[
                 ("Every single fault, and some pairs", &["exhaustive", "--pairs=2000"]),
                 ("Faults from seeds", &["random", "--seeds=15", "--orders=30", "--one-in=60"]),
                 ("What happens seldom", &["edges", "--small"]),
+                TEETH,
             ],
             Self::Nightly => &[
                 ("Every single fault, and every pair", &["exhaustive", "--pairs=1"]),
@@ -48,7 +54,7 @@ impl Size {
                     &["random", "--seeds=1000", "--orders=1000", "--accounts=50", "--one-in=300"],
                 ),
                 ("What happens seldom", &["edges"]),
-                ("Guards that are taken away", &["teeth"]),
+                TEETH,
             ],
         }
     }

@@ -26,10 +26,10 @@ pub(crate) struct Size {
     #[arg(long, default_value_t = 50)]
     accounts: u64,
     /// Processes that are killed.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 560)]
     kills: u64,
     /// Processes that are frozen until their work is somebody else's.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 120)]
     freezes: u64,
     /// What all choices follow from.
     #[arg(long, default_value_t = 1)]
