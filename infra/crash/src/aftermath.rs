@@ -76,16 +76,18 @@ pub(crate) async fn settle(
 }
 
 impl Aftermath {
-    /// Whether an order was said not to be placed while it still could be, as its account's journal shows.
+    /// Whether an order failed while it still could be placed, as its account's journal shows.
     pub(crate) fn is_said_too_soon(&self, id: &str, journal: &[Entry], job: Duration) -> bool {
-        let said_at = match self.endings.get(id) {
-            Some(Ending::Failed { not_placed_at, .. }) => *not_placed_at,
-            Some(Ending::Placed(_) | Ending::Unknown | Ending::Open) | None => None,
+        let Some(Ending::Failed { ended_at: Some(ended_at), is_not_placed, .. }) =
+            self.endings.get(id)
+        else {
+            return false;
         };
-        let times = self.markers.get(id).zip(said_at);
-        times.is_some_and(|(marker, said_at)| {
-            marker.is_too_soon(journal, said_at.as_millisecond(), job)
-        })
+        // What the shop has refused can fail at once.
+        let is_open = |entry: &&Entry| *is_not_placed || entry.ended_at_ms.is_none();
+        let open = || journal.iter().filter(is_open);
+        let marker = self.markers.get(id);
+        marker.is_some_and(|marker| marker.is_too_soon(open(), ended_at.as_millisecond(), job))
     }
 
     /// Asks how these orders ended: those that have not.
@@ -142,7 +144,30 @@ fn items_left(keys: &[(String, String)]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::presses::PRESS;
+
+    #[test]
+    fn only_what_the_shop_refused_fails_while_its_press_could_land() {
+        let is_too_soon = |is_not_placed, ended_at_ms| {
+            let ended_at = Timestamp::from_millisecond(1_100).ok();
+            let failed = Ending::Failed { code: "code".to_owned(), ended_at, is_not_placed };
+            let marker = Marker { started_at_ms: Some(900), written_at_ms: 1_000 };
+            let aftermath = Aftermath {
+                endings: BTreeMap::from([("1".to_owned(), failed)]),
+                markers: BTreeMap::from([("1".to_owned(), marker)]),
+                ..Aftermath::default()
+            };
+            let (session, kind) = ("a".to_owned(), PRESS.to_owned());
+            let press = Entry { session, kind, started_at_ms: 1_010, ended_at_ms };
+            aftermath.is_said_too_soon("1", &[press], Duration::from_secs(15))
+        };
+        assert!(is_too_soon(true, Some(1_050)));
+        assert!(is_too_soon(false, None));
+        assert!(!is_too_soon(false, Some(1_050)));
+    }
 
     #[test]
     fn jobs_and_lanes_are_left_whoever_has_them() {

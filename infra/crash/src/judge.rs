@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn failed() -> Ending {
-        Ending::Failed { code: "internal_error".to_owned(), not_placed_at: None }
+        Ending::Failed { code: "internal_error".to_owned(), ended_at: None, is_not_placed: false }
     }
 
     /// What is said of `wanted`, whose order `1` ended like this, was told and was bought like this.

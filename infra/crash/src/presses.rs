@@ -50,11 +50,16 @@ impl Marker {
 
     /// Whether an order of a stack with such jobs was said not to be placed while it still could be, although its press
     /// had reached the shop. Nobody else is at the account so soon, so the press is the order's.
-    pub(crate) fn is_too_soon(self, journal: &[Entry], said_at_ms: i64, job: Duration) -> bool {
+    pub(crate) fn is_too_soon<'a>(
+        self,
+        journal: impl IntoIterator<Item = &'a Entry>,
+        said_at_ms: i64,
+        job: Duration,
+    ) -> bool {
         let is_its = |entry: &Entry| {
             entry.kind == PRESS && (self.written_at_ms..=said_at_ms).contains(&entry.started_at_ms)
         };
-        said_at_ms <= self.open_until_ms(job) && journal.iter().any(is_its)
+        said_at_ms <= self.open_until_ms(job) && journal.into_iter().any(is_its)
     }
 }
 

@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn failed() -> Ending {
-        Ending::Failed { code: "internal_error".to_owned(), not_placed_at: None }
+        Ending::Failed { code: "internal_error".to_owned(), ended_at: None, is_not_placed: false }
     }
 
     /// What is said of an order `R`, accepted as `1`, that ended like this. Its end was told.

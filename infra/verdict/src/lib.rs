@@ -16,8 +16,10 @@ pub enum Ending {
     Failed {
         /// The error's code.
         code: String,
-        /// When that was said of an order whose button may have been pressed.
-        not_placed_at: Option<Timestamp>,
+        /// When.
+        ended_at: Option<Timestamp>,
+        /// Whether it says "not placed" of an order whose button may have been pressed.
+        is_not_placed: bool,
     },
     /// Nobody knows.
     Unknown,
@@ -37,14 +39,11 @@ impl Ending {
             }
             (None, Some("request_processing")) => Self::Open,
             (None, Some(_)) if text("money_moved") != Some("no") => Self::Unknown,
-            (None, code) => {
-                let ended_at = text("_finalized_at").and_then(|text| text.parse().ok());
-                let is_not_placed = body.pointer("/data/placed") == Some(&Value::Bool(false));
-                Self::Failed {
-                    code: code.unwrap_or_default().to_owned(),
-                    not_placed_at: ended_at.filter(|_| is_not_placed),
-                }
-            }
+            (None, code) => Self::Failed {
+                code: code.unwrap_or_default().to_owned(),
+                ended_at: text("_finalized_at").and_then(|text| text.parse().ok()),
+                is_not_placed: body.pointer("/data/placed") == Some(&Value::Bool(false)),
+            },
         }
     }
 
@@ -214,8 +213,12 @@ mod tests {
         let failed =
             of(r#"{"code": "internal_error", "money_moved": "no", "data": {"placed": false},
             "_finalized_at": "1970-01-01T00:01:40.000Z"}"#);
-        let not_placed_at = Some(Timestamp::from_second(100).unwrap());
-        assert_eq!(failed, Ending::Failed { code: "internal_error".to_owned(), not_placed_at });
+        let at_100_s = Ending::Failed {
+            code: "internal_error".to_owned(),
+            ended_at: Some(Timestamp::from_second(100).unwrap()),
+            is_not_placed: true,
+        };
+        assert_eq!(failed, at_100_s);
     }
 
     #[test]
