@@ -92,14 +92,7 @@ impl Sweep {
     pub async fn run(&self, now: Timestamp) -> Result<Swept, BoxError> {
         let started = Instant::now();
         let mut swept = Swept::default();
-        let mut hinted = HashMap::<_, usize>::new();
-        let mut due = self.outbox.due(now, FOUND_AT_ONCE).await?;
-        due.retain(|(due, _)| {
-            let Due::Lane(owner, lane) = due else { return true };
-            let hints = hinted.entry(lane.group(owner)).or_default();
-            *hints += 1;
-            *hints <= HINTS_AT_ONCE
-        });
+        let due = seen_now(self.outbox.due(now, FOUND_AT_ONCE).await?);
         let seen = due.into_iter().map(async |(due, since)| {
             let seen = self.see_to(&due, since, now).await;
             (seen, due)
@@ -252,4 +245,51 @@ fn writes(added: Option<&Addition>, place: &mut Option<Place>) -> Vec<Write> {
     let Some(added) = added else { return Vec::new() };
     *place = Some(added.place());
     added.writes()
+}
+
+/// What of all that is `due`, each since when, is seen to now: everything but webhooks of a receiver that has many, of which
+/// those that have waited the longest are.
+fn seen_now(mut due: Vec<(Due, Timestamp)>) -> Vec<(Due, Timestamp)> {
+    due.sort_by_key(|(due, since)| matches!(due, Due::Lane(..)).then_some(*since));
+    let mut hinted = HashMap::<_, usize>::new();
+    due.retain(|(due, _)| {
+        let Due::Lane(owner, lane) = due else { return true };
+        let hints = hinted.entry(lane.group(owner)).or_default();
+        *hints += 1;
+        *hints <= HINTS_AT_ONCE
+    });
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use spelter::{
+        id::{ClientId, OrderId, RequestId},
+        retailers::Mode,
+        webhooks::lanes::{LaneKey, ReceiverKey},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn of_many_webhooks_of_a_receiver_the_oldest_are_seen_to() {
+        let owner = Owner { client: ClientId::new(Uuid::from_u128(1)), mode: Mode::Test };
+        let lane = |number: u128| {
+            let receiver = ReceiverKey::account();
+            // The last digit says in which of the receiver's groups it is.
+            let request = RequestId::new(Uuid::from_u128(number * 16));
+            let (endpoint, origin) = (receiver.clone(), receiver.clone());
+            Due::Lane(owner.clone(), LaneKey { request, receiver, endpoint, origin })
+        };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        // As the index has them, a part after the other.
+        let mut due = vec![(Due::Order(owner.clone(), OrderId::new(Uuid::from_u128(2))), at(100))];
+        due.extend((0..30).map(|number| (lane(number), at(50))));
+        due.push((lane(30), at(10)));
+
+        let seen = seen_now(due.clone());
+        assert_eq!(seen.len(), 1 + HINTS_AT_ONCE);
+        assert_eq!(seen[..2], [due[0].clone(), due[31].clone()]);
+    }
 }
