@@ -85,9 +85,10 @@ impl Aftermath {
         };
         // What the shop has refused can fail at once.
         let is_open = |entry: &&Entry| *is_not_placed || entry.ended_at_ms.is_none();
-        let open = || journal.iter().filter(is_open);
-        let marker = self.markers.get(id);
-        marker.is_some_and(|marker| marker.is_too_soon(open(), ended_at.as_millisecond(), job))
+        self.markers.get(id).is_some_and(|marker| {
+            let open = journal.iter().filter(is_open);
+            marker.is_too_soon(open, ended_at.as_millisecond(), job)
+        })
     }
 
     /// Asks how these orders ended: those that have not.

@@ -49,7 +49,7 @@ impl Marker {
     }
 
     /// Whether an order of a stack with such jobs was said not to be placed while it still could be, although its press
-    /// had reached the shop. Nobody else is at the account so soon, so the press is the order's.
+    /// had reached the shop: one of those in `journal`. Nobody else is at the account so soon, so the press is the order's.
     pub(crate) fn is_too_soon<'a>(
         self,
         journal: impl IntoIterator<Item = &'a Entry>,

@@ -10,7 +10,8 @@ use std::{path::PathBuf, process::Command};
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// Every single fault, some pairs, a few seeds, and every guard taken away: some minutes with what the other tests have built.
+    /// Every single fault, some pairs, a few seeds, and every guard taken away: some minutes with what the other tests
+    /// have built.
     Ci,
     /// Every single fault and every pair, and a thousand seeds of a thousand orders: some hours.
     Nightly,
@@ -39,6 +40,7 @@ impl Size {
         self.profile().binaries().join("crash-model")
     }
 
+    /// What is searched for.
     const fn searches(self) -> &'static [Search] {
         match self {
             Self::Ci => &[
