@@ -13,7 +13,7 @@ use crate::paid_by_balance::{addax, operators_accounts};
 
 const ORDERS: u64 = 1000;
 const ACCOUNTS: usize = 10;
-/// Enough that every account always has somebody waiting.
+/// More than there are accounts, so that some wait for others.
 const AT_ONCE: usize = 30;
 const MAX_PRICE: u64 = 2_300;
 /// Longer than an order takes from its acceptance to its end, most often.
@@ -29,7 +29,9 @@ struct Raced {
 
 async fn race(client: &Client, number: u64) -> Raced {
     let mut random = SmallRng::seed_from_u64(number);
-    let mut moment = || random.random_bool(0.7).then(|| MOMENTS.mul_f64(random.random()));
+    // Sooner rather than later: where there are free accounts, an order is submitted within half a second.
+    let mut moment =
+        || random.random_bool(0.7).then(|| MOMENTS.mul_f64(random.random::<f64>().powi(2)));
     let name = format!("Racer{number}");
     let mut body = addax(&ShopAccount::nobody(), MAX_PRICE);
     body["shipping_address"]["first_name"] = json!(name);
