@@ -23,6 +23,10 @@ use std::{
 const DENY_VERSION: &str = "0.20.2";
 /// Fetching the advisories takes seconds; where they cannot be reached, it may hang.
 const FETCH_LIMIT: Duration = Duration::from_mins(1);
+/// So many lines of a panic are repeated at the end.
+const PANIC_LINES: usize = 12;
+/// So much of each, in characters.
+const PANIC_WIDTH: usize = 1000;
 
 /// Which tests to run.
 #[derive(Args)]
@@ -108,23 +112,38 @@ fn cargo(arguments: &[&str]) -> Result<()> {
     shell::run(&mut cargo_command(arguments))
 }
 
-/// Runs tests, shows what they print, and adds up what they count.
+/// Runs tests, shows what they print, and adds up what they count. An error says what the failed ones panicked with.
 fn count(mut command: Command, counts: &mut Counts) -> Result<()> {
     let name = shell::name(&command);
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
     let output = child.stdout.take().context("the tests have no output")?;
+    let mut lines = vec![];
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
-        let line = String::from_utf8_lossy(&line);
+        let line = String::from_utf8_lossy(&line).into_owned();
         println!("{line}");
         counts.add(&line);
+        lines.push(line);
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("{name} failed ({status})");
+        bail!("{name} failed ({status})\n{}", panics(&lines));
     }
     Ok(())
+}
+
+/// What the tests panicked with, of all that they printed: a long log may be cut in the middle, but not at its end.
+fn panics(lines: &[String]) -> String {
+    let begins = |line: &str| line.starts_with("thread '") && line.contains(" panicked at ");
+    let is_trace = |line: &str| line.starts_with("stack backtrace:") || line.starts_with("note: ");
+    let mut said = String::new();
+    for (first, _) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
+        for line in lines[first..].iter().take(PANIC_LINES).take_while(|line| !is_trace(line)) {
+            said.extend(line.chars().take(PANIC_WIDTH).chain(['\n']));
+        }
+    }
+    said
 }
 
 impl Counts {
@@ -322,5 +341,14 @@ mod tests {
         counts.add("  2918 generated, 1 found 1 unique failure, 45 skipped");
         counts.add("  30 generated, 25 passed, 5 skipped");
         assert_eq!(counts, Counts { passed: 31, failed: 4, skipped: 52 });
+    }
+
+    #[test]
+    fn what_failed_tests_panicked_with_is_found_without_the_rest() {
+        let printed = "test a ... FAILED\n\nthread 'a' (7) panicked at it/a.rs:1:5:\nleft: 1\nright: 2\nstack \
+                       backtrace:\n   0: core\nthread 'b' panicked at it/b.rs:2:9:\nno\nnote: run with\nend";
+        let lines: Vec<_> = printed.lines().map(str::to_owned).collect();
+        let said = "thread 'a' (7) panicked at it/a.rs:1:5:\nleft: 1\nright: 2\nthread 'b' panicked at it/b.rs:2:9:\nno\n";
+        assert_eq!(panics(&lines), said);
     }
 }
