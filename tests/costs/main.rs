@@ -19,9 +19,14 @@ mod others;
 mod page;
 mod waiting;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use meter::Meter;
+use page::{Cells, Row};
 use tokio::sync::Mutex;
 
 /// Each test has the stack for itself.
@@ -30,23 +35,15 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 #[tokio::test]
 async fn the_page_lists_what_requests_and_jobs_call() {
     let _alone = ALONE.lock().await;
-    let mut meter = Meter::default();
-    orders::measure(&mut meter).await;
-    aftersale::measure(&mut meter).await;
-    others::measure(&mut meter).await;
-    jobs::measure(&mut meter).await;
-    let hashing =
-        ["create-order", "retry-order", "create-managed-account", "update-managed-account"];
-    meter.note_process("the first request of a process that hashes", &hashing);
-
     let page = page::rows();
-    let mut wrong = vec![];
-    for (what, cells) in &meter.found {
-        if page.get(what).is_none_or(|row| row.cells != *cells) {
-            wrong.push(format!("| {what} | {cells} |"));
-        }
+    let (meter, mut wrong) = measured(&page).await;
+    if !wrong.is_empty() {
+        // A call that AWS's client had to repeat counts, too: who waited for a busy machine once does not twice.
+        let (_, again) = measured(&page).await;
+        wrong.retain(|what, _| again.contains_key(what));
     }
-    assert!(wrong.is_empty(), "docs/cost.md must say:\n{}", wrong.join("\n"));
+    let lines: Vec<_> = wrong.iter().map(|(what, cells)| format!("| {what} | {cells} |")).collect();
+    assert!(lines.is_empty(), "docs/cost.md must say:\n{}", lines.join("\n"));
     let unmeasured: Vec<_> = page.keys().filter(|what| !meter.found.contains_key(*what)).collect();
     assert!(unmeasured.is_empty(), "nobody measures {unmeasured:?}");
     // The sandbox is a retailer, whose calls its own operator pays.
@@ -55,6 +52,23 @@ async fn the_page_lists_what_requests_and_jobs_call() {
     // Runs when a stack is made, changed or deleted.
     functions.remove("activate-receipt-rules");
     assert_eq!(meter.functions, functions);
+}
+
+/// Measures everything, and finds what `page` says otherwise.
+async fn measured(page: &BTreeMap<String, Row>) -> (Meter, BTreeMap<String, Cells>) {
+    let mut meter = Meter::default();
+    orders::measure(&mut meter).await;
+    aftersale::measure(&mut meter).await;
+    others::measure(&mut meter).await;
+    jobs::measure(&mut meter).await;
+    let hashing =
+        ["create-order", "retry-order", "create-managed-account", "update-managed-account"];
+    meter.note_process("the first request of a process that hashes", &hashing);
+    let found = meter.found.iter();
+    let is_wrong =
+        |(what, cells): &(&String, &Cells)| page.get(*what).is_none_or(|row| row.cells != **cells);
+    let wrong = found.filter(is_wrong).map(|(what, cells)| (what.clone(), cells.clone())).collect();
+    (meter, wrong)
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn panics(lines: &[String]) -> String {
     let is_trace = |line: &str| line.starts_with("stack backtrace:") || line.starts_with("note: ");
     let mut said = String::new();
     for (first, _) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
-        for line in lines[first..].iter().take(PANIC_LINES).take_while(|line| !is_trace(line)) {
+        for line in lines.iter().skip(first).take(PANIC_LINES).take_while(|line| !is_trace(line)) {
             said.extend(line.chars().take(PANIC_WIDTH).chain(['\n']));
         }
     }
