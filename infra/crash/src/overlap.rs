@@ -102,9 +102,9 @@ pub(crate) fn overlaps(
                 let until = ended_at_ms.unwrap_or(next.began_at_ms);
                 let is_struck =
                     blows.iter().any(|blow| (*started_at_ms..=until).contains(&blow.at_ms));
-                // Each was told to cut one.
+                // Each was told to cut one, maybe while that was under way: the shop asks for it again once it has bought.
                 is_struck || {
-                    let is_cut = |told: &i64| is_endless_press(entry) && told <= started_at_ms;
+                    let is_cut = |told: &i64| is_endless_press(entry) && *told <= until;
                     let found = cuts.iter().position(is_cut).map(|at| cuts.remove(at));
                     overlaps.cut += u64::from(found.is_some());
                     found.is_some()
@@ -198,8 +198,9 @@ mod tests {
         };
         assert_eq!(count(press(10, None), &[]), (1, 0));
         assert_eq!(count(press(10, None), &[5]), (0, 1));
-        // It was told so afterwards.
-        assert_eq!(count(press(10, None), &[15]), (1, 0));
+        // It was told so before it had bought.
+        assert_eq!(count(press(10, None), &[15]), (0, 1));
+        assert_eq!(count(press(10, None), &[21]), (1, 0));
         // The shop went on, or something else has no end.
         assert_eq!(count(press(10, Some(40)), &[5]), (1, 0));
         assert_eq!(count(entry("a", 10, None), &[5]), (1, 0));
