@@ -11,9 +11,9 @@
 //! - a press of the button without an end that the shop was told to cut off;
 //! - one request of a worker that was frozen between looking at the clock and writing to the socket, sent as it thawed.
 //!   On AWS such a worker is ended, and no program can help it. They are counted, and there may be few; what a press of
-//!   the button among them buys shows in the ledger like any other.
+//!   the button among them buys shows in the ledger like any other. If it is a sign-in, it is a visit of its own.
 
-use std::ops::AddAssign;
+use std::{collections::HashSet, ops::AddAssign};
 
 use serde::Deserialize;
 
@@ -60,11 +60,32 @@ impl AddAssign for Overlaps {
     }
 }
 
+/// The request with which a session begins.
+const SIGN_IN: &str = "sign_in";
 /// How long after it thaws a worker may send what it had been about to send. It does so at once; the machine is busy.
 const THAW_MS: i64 = 2_000;
 
+/// When workers of an account were frozen, and when they thawed. Each explains one request.
+struct Thaws(Vec<(i64, i64)>);
+
+impl Thaws {
+    fn of(blows: &[Blow]) -> Self {
+        Self(blows.iter().filter_map(|blow| Some((blow.at_ms, blow.thawed_at_ms?))).collect())
+    }
+
+    /// Whether a request is what a worker had been about to send when it was frozen, no earlier than `since_ms`.
+    fn explain(&mut self, since_ms: i64, started_at_ms: i64) -> bool {
+        let is_it = |(frozen_at_ms, thawed_at_ms): &(i64, i64)| {
+            since_ms <= *frozen_at_ms
+                && (*thawed_at_ms..=*thawed_at_ms + THAW_MS).contains(&started_at_ms)
+        };
+        self.0.iter().position(is_it).map(|at| self.0.remove(at)).is_some()
+    }
+}
+
 /// All requests of one session.
 struct Visit<'a> {
+    session: &'a str,
     began_at_ms: i64,
     entries: Vec<&'a Entry>,
 }
@@ -76,10 +97,16 @@ pub(crate) fn overlaps(
     blows: &[Blow],
     mut cuts: Vec<i64>,
 ) -> Overlaps {
-    let visits = visits(journal);
     let mut overlaps = Overlaps::default();
-    let mut thaws: Vec<_> =
-        blows.iter().filter_map(|blow| Some((blow.at_ms, blow.thawed_at_ms?))).collect();
+    let mut thaws = Thaws::of(blows);
+    let mut visits = visits(journal);
+    let mut is_late = |visit: &Visit| {
+        is_sign_in_within_another(visit, &visits) && thaws.explain(i64::MIN, visit.began_at_ms)
+    };
+    let late: HashSet<_> =
+        visits.iter().filter(|visit| is_late(visit)).map(|visit| visit.session).collect();
+    overlaps.late += u64::try_from(late.len()).unwrap_or(u64::MAX);
+    visits.retain(|visit| !late.contains(visit.session));
     for (place, visit) in visits.iter().enumerate() {
         // Whoever came later has begun when the next one did.
         let Some(next) = visits.get(place + 1) else { break };
@@ -91,13 +118,9 @@ pub(crate) fn overlaps(
             }
             let is_explained = if *started_at_ms > next.began_at_ms {
                 // Only a visit that had begun before its worker was frozen.
-                let is_thaw = |(frozen_at_ms, thawed_at_ms): &(i64, i64)| {
-                    visit.began_at_ms <= *frozen_at_ms
-                        && (*thawed_at_ms..=*thawed_at_ms + THAW_MS).contains(started_at_ms)
-                };
-                let found = thaws.iter().position(is_thaw).map(|at| thaws.remove(at));
-                overlaps.late += u64::from(found.is_some());
-                found.is_some()
+                let is_late = thaws.explain(visit.began_at_ms, *started_at_ms);
+                overlaps.late += u64::from(is_late);
+                is_late
             } else {
                 let until = ended_at_ms.unwrap_or(next.began_at_ms);
                 let is_struck =
@@ -121,6 +144,17 @@ pub(crate) fn overlaps(
     overlaps
 }
 
+/// Whether a visit is nothing but a sign-in while another went on: what a worker that thawed has sent begins a session,
+/// if it was that.
+fn is_sign_in_within_another(visit: &Visit<'_>, all: &[Visit<'_>]) -> bool {
+    let at_ms = visit.began_at_ms;
+    let goes_on = |entry: &&Entry| {
+        entry.started_at_ms >= at_ms || entry.ended_at_ms.is_some_and(|ended| ended > at_ms)
+    };
+    let goes_on = |other: &Visit| other.began_at_ms < at_ms && other.entries.iter().any(goes_on);
+    matches!(visit.entries[..], [only] if only.kind == SIGN_IN) && all.iter().any(goes_on)
+}
+
 fn is_endless_press(entry: &Entry) -> bool {
     entry.kind == PRESS && entry.ended_at_ms.is_none()
 }
@@ -132,10 +166,10 @@ fn visits(journal: &[Entry]) -> Vec<Visit<'_>> {
         visits.entry(&entry.session).or_default().push(entry);
     }
     let mut visits: Vec<_> = visits
-        .into_values()
-        .filter_map(|entries| {
+        .into_iter()
+        .filter_map(|(session, entries)| {
             let began_at_ms = entries.iter().map(|entry| entry.started_at_ms).min()?;
-            Some(Visit { began_at_ms, entries })
+            Some(Visit { session, began_at_ms, entries })
         })
         .collect();
     visits.sort_by_key(|visit| visit.began_at_ms);
@@ -206,6 +240,24 @@ mod tests {
         assert_eq!(count(entry("a", 10, None), &[5]), (1, 0));
         let twice = [press(10, None), press(11, None), entry("b", 20, Some(30))];
         assert_eq!(overlaps("a@example.com", &twice, &[], vec![5]).found.len(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_thaws_may_sign_in_once_and_then_sees_that_it_is_late() {
+        let sign_in = Entry { kind: SIGN_IN.to_owned(), ..entry("b", 110, Some(120)) };
+        let others = [entry("a", 50, Some(60)), entry("a", 130, Some(140))];
+        let mut journal = vec![others[0].clone(), sign_in.clone(), others[1].clone()];
+        let thaw = [blow(5, Some(100))];
+        assert_eq!(count(&journal, &thaw), (0, 1));
+        assert_eq!(count(&journal, &[]), (1, 0));
+        assert_eq!(count(&journal, &[blow(5, Some(111))]), (1, 0), "before it thawed");
+        assert_eq!(count(&journal[..2], &thaw), (0, 0), "the other was over");
+        let twice = Entry { session: "c".to_owned(), ..sign_in };
+        journal.push(twice);
+        assert_eq!(count(&journal, &thaw), (1, 1), "one thaw, one request");
+        journal[2] = entry("b", 121, Some(125));
+        journal[3] = others[1].clone();
+        assert_eq!(count(&journal, &thaw), (1, 0), "it went on");
     }
 
     #[test]
