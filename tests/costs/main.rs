@@ -39,6 +39,7 @@ async fn the_page_lists_what_requests_and_jobs_call() {
     let (meter, mut wrong) = measured(&page).await;
     if !wrong.is_empty() {
         // A call that AWS's client had to repeat counts, too: who waited for a busy machine once does not twice.
+        println!("measured again: {wrong:?}");
         let (_, again) = measured(&page).await;
         wrong.retain(|what, _| again.contains_key(what));
     }

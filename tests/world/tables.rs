@@ -351,7 +351,7 @@ pub async fn holds_login(order: &str) -> bool {
     order_item(order).await["secrets"]["S"].is_string()
 }
 
-/// How often an order was seen to that it has a job.
+/// How many jobs an order was given.
 pub async fn dispatches(order: &str) -> u64 {
     let dispatches = &order_item(order).await["dispatches"]["N"];
     dispatches.as_str().and_then(|number| number.parse().ok()).expect("a number")

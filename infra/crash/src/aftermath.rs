@@ -45,6 +45,8 @@ pub(crate) struct Aftermath {
     pub(crate) lead_nowhere: BTreeSet<String>,
     /// What is still to be done, in words.
     pub(crate) left: Vec<String>,
+    /// Hints that no sender could act on.
+    pub(crate) dead_hints: u64,
     /// Every order there is.
     pub(crate) stored: BTreeSet<String>,
 }
@@ -64,7 +66,8 @@ pub(crate) async fn settle(
         if open.is_empty() && left.is_empty() || Instant::now() > deadline {
             let keys = tables::keys("OrdersTable", &[ORDER]).await;
             let ids = keys.iter().filter_map(|(_, sort_key)| sort_key.strip_prefix(ORDER));
-            return Ok(Aftermath { left, stored: ids.map(str::to_owned).collect(), ..aftermath });
+            let stored = ids.map(str::to_owned).collect();
+            return Ok(Aftermath { left, dead_hints: dead_hints().await, stored, ..aftermath });
         }
         if swept_at.is_none_or(|at: Instant| at.elapsed() > SWEEP_EVERY) {
             swept_at = Some(Instant::now());
@@ -77,7 +80,7 @@ pub(crate) async fn settle(
 
 impl Aftermath {
     /// Whether an order failed while it still could be placed, as its account's journal shows.
-    pub(crate) fn is_said_too_soon(&self, id: &str, journal: &[Entry], job: Duration) -> bool {
+    pub(crate) fn failed_too_soon(&self, id: &str, journal: &[Entry], job: Duration) -> bool {
         let Some(Ending::Failed { ended_at: Some(ended_at), is_not_placed, .. }) =
             self.endings.get(id)
         else {
@@ -124,6 +127,14 @@ impl Aftermath {
 /// Hints that no sender could act on, for a person to see. What they hint at is told by the sweeper, or its lane is left.
 const DEAD_HINTS: [&str; 2] = ["WebhooksDeadLetterQueue", "WebhookRetriesDeadLetterQueue"];
 
+async fn dead_hints() -> u64 {
+    let mut found = 0;
+    for url in DEAD_HINTS.iter().filter_map(|name| STACK.queues.get(*name)) {
+        found += queues::depth(url).await;
+    }
+    found
+}
+
 /// What is still to be done, in words.
 async fn left() -> Vec<String> {
     let mut left = Vec::new();
@@ -167,7 +178,7 @@ mod tests {
             };
             let (session, kind) = ("a".to_owned(), PRESS.to_owned());
             let press = Entry { session, kind, started_at_ms: 1_010, ended_at_ms };
-            aftermath.is_said_too_soon("1", &[press], Duration::from_secs(15))
+            aftermath.failed_too_soon("1", &[press], Duration::from_secs(15))
         };
         assert!(is_too_soon(true, Some(1_050)));
         assert!(is_too_soon(false, None));

@@ -42,7 +42,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) overlapped: Vec<String>,
     /// Every order there is.
     pub(crate) stored: &'a BTreeSet<String>,
-    /// Orders that were said not to be placed while they still could be.
+    /// Orders that failed while they still could be placed.
     pub(crate) too_soon: &'a BTreeSet<String>,
     /// Orders of which nobody knows and which do not say where to look.
     pub(crate) lead_nowhere: &'a BTreeSet<String>,
@@ -90,8 +90,7 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Verdict {
     let missing = accepted.difference(stored).filter(|id| endings.contains_key(*id));
     verdict.lost.extend(missing.map(|id| format!("{id} was accepted and is not stored")));
     for id in too_soon {
-        let text = format!("{id} was said not to be placed while it still could be");
-        verdict.duplicated.push(text);
+        verdict.duplicated.push(format!("{id} failed while it still could be placed"));
     }
     let lost = lead_nowhere.iter();
     verdict.lost.extend(lost.map(|id| format!("{id} is unknown and does not say where to look")));
@@ -194,6 +193,19 @@ pub(crate) fn shortcomings(
         shortcomings.push("the shop cut no press off".to_owned());
     }
     shortcomings
+}
+
+/// Of so many orders, senders may die of one hint five times.
+const ORDERS_OF_A_DEAD_HINT: u64 = 500;
+/// And of so many of fewer.
+const DEAD_HINTS_AT_LEAST: u64 = 2;
+
+/// Why a run proves too little if senders died of so many hints: the sweeper tells what they hint at, but so late that it
+/// may not be what does the work.
+pub(crate) fn too_many_dead_hints(orders: usize, dead_hints: u64) -> Option<String> {
+    let orders = u64::try_from(orders).unwrap_or(u64::MAX);
+    let is_few = dead_hints <= (orders / ORDERS_OF_A_DEAD_HINT).max(DEAD_HINTS_AT_LEAST);
+    (!is_few).then(|| format!("senders could not act on {dead_hints} hints"))
 }
 
 #[cfg(test)]
@@ -394,6 +406,14 @@ mod tests {
     fn of_two_ends_one_is_an_orphan() {
         assert_eq!(counts(&told(&["internal_error", "internal_error"])), [0, 0, 0, 0]);
         assert_eq!(counts(&told(&["internal_error", "order_response"])), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn senders_may_fail_at_a_few_hints() {
+        assert_eq!(too_many_dead_hints(120, 2), None);
+        assert!(too_many_dead_hints(120, 3).is_some());
+        assert_eq!(too_many_dead_hints(10_000, 20), None);
+        assert!(too_many_dead_hints(10_000, 21).is_some());
     }
 
     #[test]

@@ -65,21 +65,68 @@ const SIGN_IN: &str = "sign_in";
 /// How long after it thaws a worker may send what it had been about to send. It does so at once; the machine is busy.
 const THAW_MS: i64 = 2_000;
 
-/// When workers of an account were frozen, and when they thawed. Each explains one request.
-struct Thaws(Vec<(i64, i64)>);
+/// What excuses a request of one visit within another.
+struct Excuses<'a> {
+    blows: &'a [Blow],
+    /// When workers were frozen, and when they thawed; each excuses one request.
+    thaws: Vec<(i64, i64)>,
+    /// When the shop was told to cut a press off; each excuses one.
+    cuts: Vec<i64>,
+    late: u64,
+    cut: u64,
+}
 
-impl Thaws {
-    fn of(blows: &[Blow]) -> Self {
-        Self(blows.iter().filter_map(|blow| Some((blow.at_ms, blow.thawed_at_ms?))).collect())
+impl<'a> Excuses<'a> {
+    fn new(blows: &'a [Blow], cuts: Vec<i64>) -> Self {
+        let thaws =
+            blows.iter().filter_map(|blow| Some((blow.at_ms, blow.thawed_at_ms?))).collect();
+        Self { blows, thaws, cuts, late: 0, cut: 0 }
     }
 
-    /// Whether a request is what a worker had been about to send when it was frozen, no earlier than `since_ms`.
-    fn explain(&mut self, since_ms: i64, started_at_ms: i64) -> bool {
+    /// Whether there is one for `entry` of `visit`, as another visit began at `next_ms`.
+    fn excuse(&mut self, visit: &Visit<'_>, entry: &Entry, next_ms: i64) -> bool {
+        let until = entry.ended_at_ms.unwrap_or(next_ms);
+        if entry.started_at_ms <= next_ms
+            && (self.is_struck(entry, until) || self.cuts(entry, until))
+        {
+            return true;
+        }
+        // Its visit had begun before its worker was frozen, or begins with this.
+        self.is_late(entry.started_at_ms, |frozen_at_ms| {
+            visit.is_sign_in() || visit.began_at_ms <= frozen_at_ms
+        })
+    }
+
+    /// Whether `visit` is a sign-in amid another and there is one for it.
+    fn excuse_sign_in(&mut self, visit: &Visit<'_>, all: &[Visit<'_>]) -> bool {
+        // Whoever was frozen had the account until then, so whom it interrupts began later.
+        visit.interrupted_ms(all).is_some_and(|other_ms| {
+            self.is_late(visit.began_at_ms, |frozen_at_ms| frozen_at_ms < other_ms)
+        })
+    }
+
+    fn is_struck(&self, entry: &Entry, until: i64) -> bool {
+        self.blows.iter().any(|blow| (entry.started_at_ms..=until).contains(&blow.at_ms))
+    }
+
+    /// Whether the shop was told to cut this off, maybe while it was under way: the shop asks for it once it has bought.
+    fn cuts(&mut self, entry: &Entry, until: i64) -> bool {
+        let is_press = entry.kind == PRESS && entry.ended_at_ms.is_none();
+        let found = self.cuts.iter().position(|told| is_press && *told <= until);
+        let told = found.map(|at| self.cuts.remove(at));
+        self.cut += u64::from(told.is_some());
+        told.is_some()
+    }
+
+    /// Whether a worker had been about to send this when it was frozen, as it `may_be` by the time of that.
+    fn is_late(&mut self, started_at_ms: i64, may_be: impl Fn(i64) -> bool) -> bool {
         let is_it = |(frozen_at_ms, thawed_at_ms): &(i64, i64)| {
-            since_ms <= *frozen_at_ms
+            may_be(*frozen_at_ms)
                 && (*thawed_at_ms..=*thawed_at_ms + THAW_MS).contains(&started_at_ms)
         };
-        self.0.iter().position(is_it).map(|at| self.0.remove(at)).is_some()
+        let thaw = self.thaws.iter().position(is_it).map(|at| self.thaws.remove(at));
+        self.late += u64::from(thaw.is_some());
+        thaw.is_some()
     }
 }
 
@@ -90,73 +137,47 @@ struct Visit<'a> {
     entries: Vec<&'a Entry>,
 }
 
+impl Visit<'_> {
+    /// Whether it is nothing but a sign-in: what a worker that thawed has sent begins a session, if it was that.
+    fn is_sign_in(&self) -> bool {
+        matches!(self.entries[..], [only] if only.kind == SIGN_IN)
+    }
+
+    /// When the last of the others began that went on after this one, if this is a sign-in.
+    fn interrupted_ms(&self, all: &[Self]) -> Option<i64> {
+        let at_ms = self.began_at_ms;
+        let is_later = |entry: &&Entry| {
+            entry.started_at_ms >= at_ms || entry.ended_at_ms.is_some_and(|ended| ended > at_ms)
+        };
+        let goes_on =
+            |other: &&Self| other.began_at_ms < at_ms && other.entries.iter().any(is_later);
+        let others = all.iter().filter(goes_on).map(|other| other.began_at_ms);
+        others.max().filter(|_| self.is_sign_in())
+    }
+}
+
 /// Judges the journal of one account. `cuts` are the times at which the shop was told to cut a press of its off.
-pub(crate) fn overlaps(
-    email: &str,
-    journal: &[Entry],
-    blows: &[Blow],
-    mut cuts: Vec<i64>,
-) -> Overlaps {
-    let mut overlaps = Overlaps::default();
-    let mut thaws = Thaws::of(blows);
+pub(crate) fn overlaps(email: &str, journal: &[Entry], blows: &[Blow], cuts: Vec<i64>) -> Overlaps {
+    let mut excuses = Excuses::new(blows, cuts);
     let mut visits = visits(journal);
-    let mut is_late = |visit: &Visit| {
-        is_sign_in_within_another(visit, &visits) && thaws.explain(i64::MIN, visit.began_at_ms)
-    };
-    let late: HashSet<_> =
-        visits.iter().filter(|visit| is_late(visit)).map(|visit| visit.session).collect();
-    overlaps.late += u64::try_from(late.len()).unwrap_or(u64::MAX);
+    let late = visits.iter().filter(|visit| excuses.excuse_sign_in(visit, &visits));
+    let late: HashSet<_> = late.map(|visit| visit.session).collect();
     visits.retain(|visit| !late.contains(visit.session));
-    for (place, visit) in visits.iter().enumerate() {
+    let mut found = Vec::new();
+    for (visit, next) in visits.iter().zip(visits.iter().skip(1)) {
         // Whoever came later has begun when the next one did.
-        let Some(next) = visits.get(place + 1) else { break };
+        let next_ms = next.began_at_ms;
         for entry in &visit.entries {
-            let Entry { kind, started_at_ms, ended_at_ms, session } = entry;
-            let is_over = ended_at_ms.is_some_and(|ended| ended <= next.began_at_ms);
-            if is_over {
-                continue;
-            }
-            let is_explained = if *started_at_ms > next.began_at_ms {
-                // Only a visit that had begun before its worker was frozen.
-                let is_late = thaws.explain(visit.began_at_ms, *started_at_ms);
-                overlaps.late += u64::from(is_late);
-                is_late
-            } else {
-                let until = ended_at_ms.unwrap_or(next.began_at_ms);
-                let is_struck =
-                    blows.iter().any(|blow| (*started_at_ms..=until).contains(&blow.at_ms));
-                // Each was told to cut one, maybe while that was under way: the shop asks for it again once it has bought.
-                is_struck || {
-                    let is_cut = |told: &i64| is_endless_press(entry) && *told <= until;
-                    let found = cuts.iter().position(is_cut).map(|at| cuts.remove(at));
-                    overlaps.cut += u64::from(found.is_some());
-                    found.is_some()
-                }
-            };
-            if !is_explained {
-                overlaps.found.push(format!(
-                    "{email}: {kind} of {session} from {started_at_ms} to {ended_at_ms:?}, and another visit began at {}",
-                    next.began_at_ms
+            let is_over = entry.ended_at_ms.is_some_and(|ended| ended <= next_ms);
+            if !is_over && !excuses.excuse(visit, entry, next_ms) {
+                let Entry { kind, started_at_ms, ended_at_ms, session } = entry;
+                found.push(format!(
+                    "{email}: {kind} of {session} from {started_at_ms} to {ended_at_ms:?}, and another visit began at {next_ms}"
                 ));
             }
         }
     }
-    overlaps
-}
-
-/// Whether a visit is nothing but a sign-in while another went on: what a worker that thawed has sent begins a session,
-/// if it was that.
-fn is_sign_in_within_another(visit: &Visit<'_>, all: &[Visit<'_>]) -> bool {
-    let at_ms = visit.began_at_ms;
-    let goes_on = |entry: &&Entry| {
-        entry.started_at_ms >= at_ms || entry.ended_at_ms.is_some_and(|ended| ended > at_ms)
-    };
-    let goes_on = |other: &Visit| other.began_at_ms < at_ms && other.entries.iter().any(goes_on);
-    matches!(visit.entries[..], [only] if only.kind == SIGN_IN) && all.iter().any(goes_on)
-}
-
-fn is_endless_press(entry: &Entry) -> bool {
-    entry.kind == PRESS && entry.ended_at_ms.is_none()
+    Overlaps { found, late: excuses.late, cut: excuses.cut }
 }
 
 /// The visits of a journal, by their beginning.
@@ -258,6 +279,27 @@ mod tests {
         journal[2] = entry("b", 121, Some(125));
         journal[3] = others[1].clone();
         assert_eq!(count(&journal, &thaw), (1, 0), "it went on");
+    }
+
+    #[test]
+    fn a_sign_in_into_the_visit_of_a_worker_that_thawed_does_not_excuse_that() {
+        let sign_in = Entry { kind: SIGN_IN.to_owned(), ..entry("b", 105, Some(108)) };
+        let mut journal = vec![entry("a", 0, Some(4)), sign_in, entry("a", 110, Some(120))];
+        let thaw = [blow(5, Some(100))];
+        assert_eq!(count(&journal, &thaw), (0, 1), "the one request it was about to send");
+        journal.push(entry("a", 130, Some(140)));
+        assert_eq!(count(&journal, &thaw), (1, 1));
+    }
+
+    #[test]
+    fn what_a_worker_that_thawed_sends_may_be_under_way_when_another_comes() {
+        let sign_in = Entry { kind: SIGN_IN.to_owned(), ..entry("a", 101, Some(130)) };
+        let journal = [sign_in, entry("b", 110, Some(150))];
+        assert_eq!(count(&journal, &[blow(5, Some(100))]), (0, 1));
+        assert_eq!(count(&journal, &[]), (1, 0));
+        let journal =
+            [entry("a", 0, Some(4)), entry("a", 101, Some(130)), entry("b", 110, Some(150))];
+        assert_eq!(count(&journal, &[blow(5, Some(100))]), (0, 1));
     }
 
     #[test]

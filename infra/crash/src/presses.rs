@@ -48,8 +48,8 @@ impl Marker {
         self.started_at_ms.map_or(at_least, |at_ms| deadline(at_ms).max(at_least)) + SILENCE_MS
     }
 
-    /// Whether an order of a stack with such jobs was said not to be placed while it still could be, although its press
-    /// had reached the shop: one of those in `journal`. Nobody else is at the account so soon, so the press is the order's.
+    /// Whether an order of a stack with such jobs failed while it still could be placed, although its press had
+    /// reached the shop: one of those in `journal`. Nobody else is at the account so soon, so the press is the order's.
     pub(crate) fn is_too_soon<'a>(
         self,
         journal: impl IntoIterator<Item = &'a Entry>,

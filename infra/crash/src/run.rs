@@ -155,7 +155,7 @@ fn limit(orders: usize) -> Duration {
 #[derive(Default)]
 struct Books {
     purchases: Vec<Purchase>,
-    /// Orders that were said not to be placed while they still could be.
+    /// Orders that failed while they still could be placed.
     too_soon: BTreeSet<String>,
     /// Presses that no order explains.
     unexplained: Vec<String>,
@@ -326,6 +326,7 @@ impl Run {
         let Books { purchases, too_soon, unexplained, overlaps } = books;
         let Overlaps { found, late, cut } = overlaps;
         println!("   {late} requests were sent by workers that had thawed too late");
+        println!("   senders could not act on {} hints", aftermath.dead_hints);
         say_troubles(accounts, cut);
         let wanted: Vec<_> = wanted.into_iter().map(|(_, wanted)| wanted).collect();
         let verdict = judge::judge(Evidence {
@@ -343,6 +344,7 @@ impl Run {
         });
         let orders = self.size.orders;
         let mut shortcomings = judge::shortcomings(orders, cut, &wanted, &verdict);
+        shortcomings.extend(judge::too_many_dead_hints(orders, aftermath.dead_hints));
         shortcomings.extend(self.strikes.shortcomings(orders, late));
         Ok((verdict, shortcomings))
     }
@@ -367,8 +369,7 @@ impl Run {
             let is_its = |id: &str| account_of.get(id) == Some(&account.number);
             let markers = || aftermath.markers.iter().filter(|(id, _)| is_its(id));
             let ids = markers().map(|(id, _)| id);
-            let too_soon =
-                ids.filter(|id| aftermath.is_said_too_soon(id, &journal, self.terms.job));
+            let too_soon = ids.filter(|id| aftermath.failed_too_soon(id, &journal, self.terms.job));
             books.too_soon.extend(too_soon.cloned());
             let (email, cuts) = (&account.shop.email, cuts(&account.troubles()));
             let written_at = markers().map(|(_, marker)| marker.written_at_ms).collect();

@@ -99,7 +99,7 @@ impl Found {
 #[derive(Debug, Clone)]
 pub struct Waits {
     sorted: Vec<Duration>,
-    /// The most messages that the jobs queue held.
+    /// The most messages of one account that the jobs queue held.
     pub deepest: usize,
 }
 
@@ -124,7 +124,7 @@ impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, median, late) = (self.sorted.len(), self.median(), self.late());
         write!(f, "{count} orders: median {median:.1?}, 95 % within {late:.1?}; ")?;
-        write!(f, "at most {} messages in the queue", self.deepest)
+        write!(f, "at most {} messages of an account", self.deepest)
     }
 }
 
@@ -237,9 +237,9 @@ async fn nine_orders_but_the_first(buyer: &Buyer) -> Result<Vec<Wanted>> {
     Ok(wanted)
 }
 
-/// Each account has so many messages at the most, and each may be there a second time, since it is sent again if it has no
+/// An account has so many messages at the most: each may be there a second time, since it is sent again if it has no
 /// effect for a while.
-const DEEPEST: usize = 2 * CALLED_AT_ONCE * (1 + OTHERS);
+const DEEPEST: usize = 2 * CALLED_AT_ONCE;
 
 /// Buyers beside the crowd, and how often each orders.
 const OTHERS: usize = 10;

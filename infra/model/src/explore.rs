@@ -301,7 +301,7 @@ pub fn teeth(guards: &[Guard], search: Search, deploy: Deploy<'_>) -> Result<Vec
     })
 }
 
-/// A run that goes wrong without the guard counts only if it goes well with it.
+/// A run that goes wrong without the guard must go well with it; one that does not is an error.
 fn bite(
     guard: Guard,
     search: Search,

@@ -74,6 +74,9 @@ fn others_notice_an_account_whose_jobs_are_all_in_the_queue() {
     let found = tried(&deployment(), Edge::Crowded(crowd), false).unwrap();
     assert!(found.outcome.verdict.is_good(), "{}", found.outcome.verdict);
     assert!(!found.is_good());
+    // Even where nobody waits for them there may not be so many.
+    let deep = Crowd { called_at_once: 40, window: 1_000, ..crowd };
+    assert!(!tried(&deployment(), Edge::Crowded(deep), false).unwrap().is_good());
     let crowd = Crowd { called_at_once: 2, ..crowd };
     assert!(tried(&deployment(), Edge::Crowded(crowd), false).unwrap().is_good());
 }

@@ -136,10 +136,14 @@ fn count(mut command: Command, counts: &mut Counts) -> Result<()> {
 /// What the tests panicked with, of all that they printed: a long log may be cut in the middle, but not at its end.
 fn panics(lines: &[String]) -> String {
     let begins = |line: &str| line.starts_with("thread '") && line.contains(" panicked at ");
-    let is_trace = |line: &str| line.starts_with("stack backtrace:") || line.starts_with("note: ");
+    let is_next = |line: &str| {
+        ["stack backtrace:", "note: ", "---- "].iter().any(|beginning| line.starts_with(beginning))
+    };
     let mut said = String::new();
     for (first, _) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
-        for line in lines.iter().skip(first).take(PANIC_LINES).take_while(|line| !is_trace(line)) {
+        let block = lines.iter().skip(first).take(PANIC_LINES);
+        let is_over = |place: usize, line: &str| place > 0 && (begins(line) || is_next(line));
+        for (_, line) in block.enumerate().take_while(|(place, line)| !is_over(*place, line)) {
             said.extend(line.chars().take(PANIC_WIDTH).chain(['\n']));
         }
     }
@@ -346,9 +350,9 @@ mod tests {
     #[test]
     fn what_failed_tests_panicked_with_is_found_without_the_rest() {
         let printed = "test a ... FAILED\n\nthread 'a' (7) panicked at it/a.rs:1:5:\nleft: 1\nright: 2\nstack \
-                       backtrace:\n   0: core\nthread 'b' panicked at it/b.rs:2:9:\nno\nnote: run with\nend";
+                       backtrace:\n   0: core\nthread 'c' panicked at it/c.rs:3:1:\nyes\n---- b stdout ----\nthread 'b' panicked at it/b.rs:2:9:\nno\nnote: run with\nend";
         let lines: Vec<_> = printed.lines().map(str::to_owned).collect();
-        let said = "thread 'a' (7) panicked at it/a.rs:1:5:\nleft: 1\nright: 2\nthread 'b' panicked at it/b.rs:2:9:\nno\n";
+        let said = "thread 'a' (7) panicked at it/a.rs:1:5:\nleft: 1\nright: 2\nthread 'c' panicked at it/c.rs:3:1:\nyes\nthread 'b' panicked at it/b.rs:2:9:\nno\n";
         assert_eq!(panics(&lines), said);
     }
 }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(30);
 /// And so often at the least: an order that nobody could work on for that long is not given up for one lost answer.
 const LOOKS: u32 = 3;
 
-/// After this the history is asked for an order that got no answer.
+/// After this the history is asked for an order that got no answer. Looks are at least so far apart.
 pub const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// The longest time from a look to the next.

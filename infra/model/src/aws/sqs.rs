@@ -56,7 +56,7 @@ pub struct Queue {
     next: u64,
     /// It looks for groups among so many messages.
     pub window: usize,
-    /// The most messages it held at a time.
+    /// The most messages of one group that it held at a time.
     pub deepest: usize,
     /// It forgets so many of the next messages.
     pub loses: usize,
@@ -243,8 +243,9 @@ impl Queue {
     }
 
     fn insert(&mut self, message: Message) {
+        let of_its_group = self.messages.values().filter(|other| other.group == message.group);
+        self.deepest = self.deepest.max(1 + of_its_group.count());
         self.messages.insert(self.next, message);
-        self.deepest = self.deepest.max(self.messages.len());
         self.next += 1;
         self.changed.notify_waiters();
     }
