@@ -109,7 +109,7 @@ impl EndDeadOrder {
         for order in self.progress.orders.get_all(owner, &ids).await? {
             self.end(order).await?;
         }
-        self.bundles.remove(&bundle).await?;
+        self.bundles.remove(&bundle, vec![]).await?;
         Ok(Outcome::Done)
     }
 

@@ -194,7 +194,7 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Outcome, Stop> {
         if waiting.is_empty() {
-            return self.forget_unless_in_doubt(&bundle).await;
+            return self.forget_unless_in_doubt(&bundle, turn).await;
         }
         // One that has waited for a code is still the same attempt.
         if !turn.goes_on() {
@@ -212,14 +212,14 @@ impl<C: Connector> AccountWorker<C> {
             Err(stop) => return Ok(later(stop, wait_after(bundle.attempts))),
         };
         match ended {
-            Outcome::Done => self.forget_unless_in_doubt(&bundle).await,
+            Outcome::Done => self.forget_unless_in_doubt(&bundle, turn).await,
             later @ (Outcome::Later(_) | Outcome::Parked) => Ok(later),
         }
     }
 
-    async fn forget_unless_in_doubt(&self, bundle: &Bundle) -> Result<Outcome, Stop> {
+    async fn forget_unless_in_doubt(&self, bundle: &Bundle, turn: &Turn) -> Result<Outcome, Stop> {
         if self.members(bundle).await?.iter().all(|order| order.status.is_final()) {
-            self.bundles.remove(bundle).await?;
+            self.bundles.remove(bundle, vec![self.held(turn)?]).await?;
             return Ok(Outcome::Done);
         }
         Ok(Outcome::Later(wait_after(bundle.attempts)))

@@ -124,14 +124,17 @@ impl Bundles {
         Ok(transaction::commit(&self.db, writes).await?)
     }
 
-    /// Removes `bundle`; [`AwsError::Conflict`] if it is not as it was read.
-    pub async fn remove(&self, bundle: &Bundle) -> Result<(), AwsError> {
+    /// Removes `bundle`, together with `also`; [`AwsError::Conflict`] if it is not as it was read, or another condition
+    /// does not hold.
+    pub async fn remove(&self, bundle: &Bundle, also: Vec<Write>) -> Result<(), AwsError> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(keys::owned(&bundle.owner, keys::bundle_sk(&bundle.key()))))
             .condition_expression("version = :read")
             .expression_attribute_values(":read", number(bundle.version));
-        Ok(transaction::commit(&self.db, vec![Write::delete(delete)?]).await?)
+        let mut writes = vec![Write::delete(delete)?];
+        writes.extend(also);
+        Ok(transaction::commit(&self.db, writes).await?)
     }
 }
 
