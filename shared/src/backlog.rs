@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 
-/// So many jobs of an account have messages at the same time: enough that the next one does not wait for a message.
+/// So many jobs of an account have messages at the same time, and a few more where jobs come in the same millisecond:
+/// enough that the next one does not wait for a message.
 pub const CALLED_AT_ONCE: usize = 8;
 
 /// Whoever watches a backlog looks again after this at the latest: what was called up by somebody who died before

@@ -81,17 +81,24 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether everything was bought, nothing went wrong, nobody had to wait for others, and the crowd waited elsewhere
+    /// What went wrong: nothing, if everything was bought, nobody had to wait for others, and the crowd waited elsewhere
     /// than in the queue.
-    pub fn is_good(&self) -> bool {
-        let is_fair = self.waits.as_ref().is_none_or(|[alone, beside]| {
-            beside.median() <= alone.median() * 5 / 4
-                && beside.late() <= alone.late() * 5 / 4
-                && beside.deepest <= DEEPEST
-        });
-        let Verdict { attempted, acknowledged, placed, .. } = self.outcome.verdict;
-        let is_all_bought = [acknowledged, placed] == [attempted; 2];
-        self.outcome.verdict.is_good() && is_all_bought && is_fair
+    pub fn faults(&self) -> Vec<&'static str> {
+        let verdict = &self.outcome.verdict;
+        let Verdict { attempted, acknowledged, placed, .. } = verdict;
+        let (mut is_fair, mut is_shallow) = (true, true);
+        if let Some([alone, beside]) = &self.waits {
+            let is_as_quick = |of: fn(&Waits) -> Duration| of(beside) <= of(alone) * 5 / 4;
+            is_fair = is_as_quick(Waits::median) && is_as_quick(Waits::late);
+            is_shallow = beside.deepest <= beside.deepest_allowed;
+        }
+        let asked = [
+            (verdict.is_good(), "the promise was not kept"),
+            ([acknowledged, placed] == [attempted; 2], "not everything was bought"),
+            (is_fair, "others waited for the crowd"),
+            (is_shallow, "an account had too many messages"),
+        ];
+        asked.into_iter().filter(|(is_good, _)| !is_good).map(|(_, fault)| fault).collect()
     }
 }
 
@@ -101,6 +108,8 @@ pub struct Waits {
     sorted: Vec<Duration>,
     /// The most messages of one account that the jobs queue held.
     pub deepest: usize,
+    /// And how many it may have held.
+    pub deepest_allowed: usize,
 }
 
 impl Waits {
@@ -124,7 +133,8 @@ impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, median, late) = (self.sorted.len(), self.median(), self.late());
         write!(f, "{count} orders: median {median:.1?}, 95 % within {late:.1?}; ")?;
-        write!(f, "at most {} messages of an account", self.deepest)
+        write!(f, "at most {} messages of an account", self.deepest)?;
+        write!(f, ", {} are allowed", self.deepest_allowed)
     }
 }
 
@@ -237,9 +247,17 @@ async fn nine_orders_but_the_first(buyer: &Buyer) -> Result<Vec<Wanted>> {
     Ok(wanted)
 }
 
-/// An account has so many messages at the most: each may be there a second time, since it is sent again if it has no
-/// effect for a while.
-const DEEPEST: usize = 2 * CALLED_AT_ONCE;
+/// So many messages an account with so many jobs may have.
+///
+/// Jobs that come in the same millisecond stand in any order, and each that comes to stand among the first gets a message:
+/// the `i`-th of them with a chance of `CALLED_AT_ONCE / i`. Each may be there a second time, since it is sent again if it
+/// has no effect for a while.
+fn deepest_allowed(jobs: usize) -> usize {
+    const MILLION: usize = 1_000_000;
+    let millionths: usize =
+        (CALLED_AT_ONCE..jobs).map(|i| CALLED_AT_ONCE * MILLION / (i + 1)).sum();
+    2 * (CALLED_AT_ONCE + millionths / MILLION)
+}
 
 /// Buyers beside the crowd, and how often each orders.
 const OTHERS: usize = 10;
@@ -270,6 +288,7 @@ async fn crowded(deployment: &Deployment, crowd: Crowd) -> Result<(Outcome, Wait
     let outcome = run::conclude_and(deployment, &wanted, Asked::to_end(patience), |world| Waits {
         sorted: waits,
         deepest: world.queues.named(JOBS).deepest,
+        deepest_allowed: deepest_allowed(crowd.jobs),
     });
     outcome.await
 }

@@ -196,8 +196,9 @@ fn edges(small: bool, deploy: Deploy<'_>) -> Result<ExitCode> {
             println!("others without it   {alone}\nothers beside it    {beside}");
         }
         println!("in {:.0?}", started.elapsed());
-        if !found.is_good() {
-            println!("WENT WRONG: {name}");
+        let faults = found.faults();
+        if !faults.is_empty() {
+            println!("WENT WRONG: {name}: {}", faults.join(", "));
             let lines = edges::tried(&deployment, edge, true)?.outcome.lines;
             let path = again::write_down(&name.replace([' ', ','], "-"), &lines)?;
             println!("  all that happened: {}", path.display());

@@ -4,7 +4,7 @@ use crate::{
     machine::{self, Profile},
     shell::{self, phase},
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::{path::PathBuf, process::Command};
 
 /// What is tried.
@@ -72,10 +72,23 @@ pub(crate) fn run(size: Size) -> Result<()> {
     let mut result = Ok(());
     for (name, arguments) in size.searches() {
         // Each says something of its own.
-        result = result.and(phase(name, || {
-            let mut program = Command::new(size.program());
-            shell::run(program.current_dir(machine::root()).args(*arguments))
-        }));
+        result = result.and(phase(name, || search(size, arguments)));
     }
     result
+}
+
+/// Does one search. An error says again what went wrong.
+fn search(size: Size, arguments: &[&str]) -> Result<()> {
+    let mut program = Command::new(size.program());
+    program.current_dir(machine::root()).args(arguments);
+    let mut wrong = vec![];
+    let status = shell::listen(&mut program, |line| {
+        if line.contains("WENT WRONG") || line.contains("NOT MISSED") {
+            wrong.push(line);
+        }
+    })?;
+    if !status.success() {
+        bail!("{} failed ({status})\n{}", shell::name(&program), wrong.join("\n"));
+    }
+    Ok(())
 }

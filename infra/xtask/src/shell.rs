@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Error, Result, bail};
 use std::{
+    io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::Instant,
 };
 
@@ -25,6 +26,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status})", name(command));
     }
     Ok(())
+}
+
+/// Runs a program whose output the user sees and `each` is told, line by line; whether it succeeded.
+pub(crate) fn listen(command: &mut Command, mut each: impl FnMut(String)) -> Result<ExitStatus> {
+    let name = name(command);
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
+    let output = child.stdout.take().with_context(|| format!("{name} has no output"))?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        println!("{line}");
+        each(line);
+    }
+    Ok(child.wait()?)
 }
 
 /// Becomes a program, so that Ctrl-C and its exit code are its own; returns only if that fails.

@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, ExitCode, Stdio},
     thread::sleep,
@@ -114,21 +113,13 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 
 /// Runs tests, shows what they print, and adds up what they count. An error says what the failed ones panicked with.
 fn count(mut command: Command, counts: &mut Counts) -> Result<()> {
-    let name = shell::name(&command);
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
-    let output = child.stdout.take().context("the tests have no output")?;
     let mut lines = vec![];
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line?;
-        let line = String::from_utf8_lossy(&line).into_owned();
-        println!("{line}");
+    let status = shell::listen(&mut command, |line| {
         counts.add(&line);
         lines.push(line);
-    }
-    let status = child.wait()?;
+    })?;
     if !status.success() {
-        bail!("{name} failed ({status})\n{}", panics(&lines));
+        bail!("{} failed ({status})\n{}", shell::name(&command), panics(&lines));
     }
     Ok(())
 }
