@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::{Api, ShopAccount, new_client, order, prepaid::Client, receiver::Receiver};
 
-/// Accounts of the operator's at this retailer, gone when they are not needed any more.
+/// Accounts at this retailer, of an operator of their own.
 pub(crate) async fn operators_accounts(retailer: &str, count: usize) -> Vec<ShopAccount> {
     let operator = Api::with_key(&new_client(&["--operator"]));
     let mut accounts = vec![];
