@@ -13,7 +13,7 @@ pub(crate) struct Crash {
     #[command(flatten)]
     kind: Kind,
     /// Of the model, the size that CI runs, in some minutes. Without it, some hours.
-    #[arg(long, requires = "model")]
+    #[arg(long, conflicts_with_all = ["real", "worst_moment"])]
     ci: bool,
     #[command(flatten, next_help_heading = "Size of --real")]
     size: real::Size,
@@ -44,4 +44,24 @@ pub(crate) fn run(crash: &Crash) -> Result<()> {
         return real::worst_moment();
     }
     model::run(if crash.ci { Size::Ci } else { Size::Nightly })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Command, error::ErrorKind};
+
+    #[test]
+    fn a_size_is_of_the_real_processes_only() {
+        let refused = |arguments: &[&str]| {
+            let command = Crash::augment_args(Command::new("crash").no_binary_name(true));
+            command.try_get_matches_from(arguments).err().map(|error| error.kind())
+        };
+        assert_eq!(refused(&["--real", "--orders", "5"]), None);
+        assert_eq!(refused(&["--model", "--ci"]), None);
+        for other in ["--model", "--worst-moment"] {
+            assert_eq!(refused(&[other, "--orders", "5"]), Some(ErrorKind::ArgumentConflict));
+        }
+        assert_eq!(refused(&["--real", "--ci"]), Some(ErrorKind::ArgumentConflict));
+    }
 }

@@ -16,23 +16,26 @@ use std::{
     time::Duration,
 };
 
+/// The other tests' flags: those have no size.
+const OTHERS: [&str; 2] = ["model", "worst_moment"];
+
 /// How much.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Size {
     /// Orders.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, conflicts_with_all = OTHERS)]
     orders: u64,
     /// Accounts that they are for.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, conflicts_with_all = OTHERS)]
     accounts: u64,
     /// Processes that are killed.
-    #[arg(long, default_value_t = 560)]
+    #[arg(long, default_value_t = 560, conflicts_with_all = OTHERS)]
     kills: u64,
     /// Processes that are frozen until their work is somebody else's.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, conflicts_with_all = OTHERS)]
     freezes: u64,
     /// What all choices follow from.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with_all = OTHERS)]
     seed: u64,
 }
 
