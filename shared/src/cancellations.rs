@@ -29,6 +29,8 @@ pub type Cancellation = AfterSale<Status>;
 pub enum Status {
     /// Waits for its account's turn, or for a retailer that does not answer.
     Queued,
+    /// The retailer may have been asked. What it answers is not known yet, or its worker died.
+    Asked,
     /// The retailer tries, and is asked what came of it.
     Attempting {
         /// When it said so first.
@@ -44,6 +46,8 @@ pub enum Status {
 /// What happens to a cancellation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The retailer is about to be asked.
+    Ask,
     /// The retailer says that it tries.
     Attempt(Timestamp),
     /// The retailer says that it is done.
@@ -77,21 +81,25 @@ impl Stage for Status {
 
     fn on(self, event: Event) -> Option<Self> {
         match (self, event) {
+            (Self::Queued | Self::Asked, Event::Ask) => Some(Self::Asked),
             // Told again, it is the same attempt.
-            (Self::Queued, Event::Attempt(since))
+            (Self::Queued | Self::Asked, Event::Attempt(since))
             | (Self::Attempting { since }, Event::Attempt(_)) => Some(Self::Attempting { since }),
-            (Self::Queued | Self::Attempting { .. }, Event::Succeed) => Some(Self::Cancelled),
-            (Self::Queued | Self::Attempting { .. }, Event::Refuse(refusal)) => {
+            (Self::Queued | Self::Asked | Self::Attempting { .. }, Event::Succeed) => {
+                Some(Self::Cancelled)
+            }
+            (Self::Queued | Self::Asked | Self::Attempting { .. }, Event::Refuse(refusal)) => {
                 Some(Self::Failed(refusal))
             }
-            (Self::Cancelled | Self::Failed(_), _) => None,
+            (Self::Attempting { .. }, Event::Ask) | (Self::Cancelled | Self::Failed(_), _) => None,
         }
     }
 
     /// As the document has it, an attempt is told as a failure, and what becomes of it is told again.
     fn news(before: &Self, after: &Self) -> Vec<EventKind> {
         match (before, after) {
-            (_, Self::Queued) | (Self::Attempting { .. }, Self::Attempting { .. }) => vec![],
+            (_, Self::Queued | Self::Asked)
+            | (Self::Attempting { .. }, Self::Attempting { .. }) => vec![],
             (_, Self::Attempting { .. } | Self::Failed(_)) => {
                 vec![EventKind::RequestFailed, EventKind::StatusUpdated]
             }
@@ -110,14 +118,14 @@ impl Stage for Status {
 
     fn is_final(&self) -> bool {
         match self {
-            Self::Queued | Self::Attempting { .. } => false,
+            Self::Queued | Self::Asked | Self::Attempting { .. } => false,
             Self::Cancelled | Self::Failed(_) => true,
         }
     }
 
     fn next(&self, now: Timestamp) -> Next {
         match self {
-            Self::Queued => Next::Work,
+            Self::Queued | Self::Asked => Next::Work,
             Self::Attempting { since } => {
                 next_question(*since, now).map_or(Next::Nothing, Next::Ask)
             }
@@ -128,7 +136,7 @@ impl Stage for Status {
     /// The sweeper asks after an attempt again.
     fn given_up(&self) -> Option<Event> {
         match self {
-            Self::Queued => Some(Event::Refuse(not_known())),
+            Self::Queued | Self::Asked => Some(Event::Refuse(not_known())),
             Self::Attempting { .. } | Self::Cancelled | Self::Failed(_) => None,
         }
     }
@@ -195,22 +203,24 @@ mod tests {
         Timestamp::UNIX_EPOCH
     }
 
-    fn statuses() -> [Status; 4] {
+    fn statuses() -> [Status; 5] {
         [
             Status::Queued,
+            Status::Asked,
             Status::Attempting { since: since() },
             Status::Cancelled,
             Status::Failed(refusal()),
         ]
     }
 
-    fn events() -> [Event; 3] {
-        [Event::Attempt(Timestamp::MAX), Event::Succeed, Event::Refuse(refusal())]
+    fn events() -> [Event; 4] {
+        [Event::Ask, Event::Attempt(Timestamp::MAX), Event::Succeed, Event::Refuse(refusal())]
     }
 
     fn letter(status: &Status) -> char {
         match status {
             Status::Queued => 'Q',
+            Status::Asked => 'K',
             Status::Attempting { .. } => 'A',
             Status::Cancelled => 'C',
             Status::Failed(_) => 'F',
@@ -219,8 +229,13 @@ mod tests {
 
     /// Row: status; column: event; the status that follows and the news of it (S: succeeded, F: failed, -: none), or
     /// `..` where it cannot happen.
-    const TABLE: [[&str; 3]; 4] =
-        [["AF", "CS", "FF"], ["A-", "CS", "FF"], ["..", "..", ".."], ["..", "..", ".."]];
+    const TABLE: [[&str; 4]; 5] = [
+        ["K-", "AF", "CS", "FF"],
+        ["K-", "AF", "CS", "FF"],
+        ["..", "A-", "CS", "FF"],
+        ["..", "..", "..", ".."],
+        ["..", "..", "..", ".."],
+    ];
 
     #[test]
     fn every_status_takes_exactly_the_events_of_the_table_and_tells_of_them() {

@@ -1,10 +1,12 @@
 //! Cancelling what was placed: at once, after an attempt, or not at all.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::{
     Api, STACK, ShopAccount, at_the_shop, canaries, merchant_order_ids, order, prepaid::Client,
-    queues, receiver::Receiver, split_order, tables, when_due,
+    queues, receiver::Receiver, split_order, tables, wait, when_due,
 };
 
 /// An order that was placed, and the retailer's id of it.
@@ -288,6 +290,39 @@ async fn a_cancellation_whose_answer_was_lost_still_ends() {
         let id = api.post(&cancel(&order_id), None).await;
         let cancelled = api.processed(&cancellation(&id)).await;
         assert_eq!(cancelled["merchant_order_id"], merchant_id.as_str(), "{step}: {cancelled}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_wrong_says_nothing_of_what_the_shop_was_asked_before() {
+    let api = Api::first();
+    let account = ShopAccount::new().await;
+    let (order_id, merchant_id) = placed(&api, &account).await;
+    account.behave("cancel_after_commit", json!({"drop": true, "times": 1})).await;
+    let id = api.post(&cancel(&order_id), None).await;
+    wait(Duration::from_secs(30), "the shop to cancel", async || {
+        let order = tests::shops_order(&merchant_id).await;
+        (order["cancellation"]["state"] == "done").then_some(())
+    })
+    .await;
+    account.put("another").await;
+    // The order's, that of the cancellation, and the one after its answer was lost.
+    account.journaled("sign_in", 3).await;
+    account.put(&account.password).await;
+    let cancelled = api.processed(&cancellation(&id)).await;
+    assert_eq!(cancelled["merchant_order_id"], merchant_id.as_str(), "{cancelled}");
+}
+
+#[tokio::test]
+async fn what_is_cancelled_already_needs_no_login() {
+    let api = Api::first();
+    let account = ShopAccount::new().await;
+    let (order_id, merchant_id) = placed(&api, &account).await;
+    for password in [account.password.as_str(), "another"] {
+        account.put(password).await;
+        let id = api.post(&cancel(&order_id), None).await;
+        let cancelled = api.processed(&cancellation(&id)).await;
+        assert_eq!(cancelled["merchant_order_id"], merchant_id.as_str(), "{cancelled}");
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 impl Kind for Status {
     fn outcome(request: &Cancellation) -> Map<String, Value> {
         match &request.stage {
-            Self::Queued => processing(),
+            Self::Queued | Self::Asked => processing(),
             Self::Attempting { .. } => error(&attempting(), MoneyMoved::Yes),
             Self::Cancelled => object([
                 ("_type", "cancellation_response".into()),

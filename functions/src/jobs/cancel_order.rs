@@ -1,6 +1,7 @@
 //! Has the retailer cancel one of its orders, or asks what came of it.
 //!
-//! Cancelling twice does no harm, so whatever went wrong is simply tried again.
+//! Cancelling twice does no harm, so whatever went wrong is simply tried again. But once the retailer may have been asked,
+//! only what it says of the order itself is an answer.
 
 use spelter::{
     aws::transaction::Write,
@@ -16,13 +17,15 @@ use super::account::{AccountWorker, Stop, Turn, settle};
 impl<C: Connector> AccountWorker<C> {
     pub(super) async fn cancel(
         &self,
-        cancellation: Cancellation,
+        mut cancellation: Cancellation,
         order: Order,
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
-        let was_attempting = matches!(cancellation.stage, Status::Attempting { .. });
-        match self.ask_to_cancel(&cancellation, &order, turn).await {
-            Ok(Event::Attempt(_)) if was_attempting => Ok(Outcome::Done),
+        let before = cancellation.stage.clone();
+        match self.ask_to_cancel(&mut cancellation, &order, turn).await {
+            Ok(Event::Attempt(_)) if matches!(before, Status::Attempting { .. }) => {
+                Ok(Outcome::Done)
+            }
             Ok(Event::Succeed) => self.end_cancelled(cancellation, order, turn).await,
             Ok(event) => {
                 let held = self.held(turn)?;
@@ -30,7 +33,7 @@ impl<C: Connector> AccountWorker<C> {
             }
             // An account that cannot be looked into says nothing about what the retailer is at.
             Err(Stop::Refused(refusal))
-                if was_attempting && refusal.code != Code::OrderNotCancellable =>
+                if before != Status::Queued && refusal.code != Code::OrderNotCancellable =>
             {
                 let stop = Stop::Unavailable(refusal.message.into());
                 self.stopped(&self.cancellations, cancellation, stop, turn).await
@@ -39,23 +42,30 @@ impl<C: Connector> AccountWorker<C> {
         }
     }
 
-    /// What the retailer says.
+    /// What the retailer says. `cancellation` is always as it was last written, so that what stops it can be written, too.
     async fn ask_to_cancel(
         &self,
-        cancellation: &Cancellation,
+        cancellation: &mut Cancellation,
         order: &Order,
         turn: &Turn,
     ) -> Result<Event, Stop> {
+        let id = &cancellation.merchant_order_id.clone();
+        if is_cancelled(order, id) {
+            return Ok(Event::Succeed);
+        }
         let session = self.sign_in(order, turn).await?;
-        let id = &cancellation.merchant_order_id;
-        if let Status::Attempting { .. } = cancellation.stage {
+        if cancellation.stage == Status::Queued {
+            let also = vec![self.held(turn)?];
+            *cancellation =
+                self.cancellations.advance(cancellation.clone(), Event::Ask, also).await?;
+        } else {
             match self.shop(turn)?.order_state(&session, id).await?.progress {
                 OrderProgress::Cancelled => return Ok(Event::Succeed),
                 OrderProgress::CancelRequested => return Ok(Event::Attempt((self.now)())),
                 OrderProgress::Shipped | OrderProgress::Delivered => {
                     return Ok(Event::Refuse(Refusal::new(Code::OrderNotCancellable)));
                 }
-                // Its attempt failed, or it forgot about it: either way it says so when it is asked again.
+                // It was not asked, its attempt failed, or it forgot about it: it says so when it is asked again.
                 OrderProgress::Open => {}
             }
         }
@@ -102,4 +112,10 @@ impl<C: Connector> AccountWorker<C> {
         let write = self.refunds.request_automatically(&order.owner, &order.id, &wish, now).await?;
         Ok(write)
     }
+}
+
+/// Whether another cancellation has had it cancelled, or the retailer itself.
+fn is_cancelled(order: &Order, merchant_order_id: &str) -> bool {
+    let orders::Status::Placed(placement) = &order.status else { return false };
+    placement.tracking.cancelled.iter().any(|cancelled| cancelled == merchant_order_id)
 }

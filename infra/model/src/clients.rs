@@ -1,5 +1,7 @@
 //! Clients: what they want, and how they go on when something goes wrong.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use futures::future::join_all;
 use rand::Rng;
@@ -30,6 +32,17 @@ pub struct Wanted {
     pub cancellations: Vec<String>,
     /// Whose it is.
     pub owner: Option<Owner>,
+}
+
+impl Wanted {
+    /// Takes in those cancellations of its orders, out of `all`, whose acceptance nobody was told.
+    pub fn learn_of(&mut self, all: &BTreeMap<String, Vec<String>>) {
+        for id in self.accepted.iter().filter_map(|order| all.get(order)).flatten() {
+            if !self.cancellations.contains(id) {
+                self.cancellations.push(id.clone());
+            }
+        }
+    }
 }
 
 /// Where clients are told.
@@ -240,7 +253,7 @@ pub async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
 }
 
 /// Has an order cancelled once it is bought, and asks again while nobody says yes or no. The ids under which that was
-/// accepted: whoever asks twice has two, of which one finds nothing left to cancel.
+/// accepted, as far as that was answered: whoever asks twice has two, of which one finds nothing left to cancel.
 async fn cancel(owner: &Owner, id: &str) -> Vec<String> {
     let mut accepted = Vec::new();
     if !is_bought(owner, id).await {
@@ -306,4 +319,19 @@ async fn post(owner: &Owner, body: &Value, tries: u32) -> Heard {
         }
     }
     Heard::Nothing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancellation_that_nobody_was_told_of_is_found_by_its_order() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let (accepted, cancellations) = (ids(&["1"]), ids(&["c"]));
+        let mut wanted = Wanted { accepted, cancellations, ..Wanted::default() };
+        let of = |order: &str, cancellations| (order.to_owned(), ids(cancellations));
+        wanted.learn_of(&BTreeMap::from([of("1", &["b", "c"]), of("2", &["d"])]));
+        assert_eq!(wanted.cancellations, ids(&["c", "b"]));
+    }
 }

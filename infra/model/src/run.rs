@@ -183,7 +183,15 @@ pub async fn conclude_and<T>(
     look: impl FnOnce(&mut World) -> T,
 ) -> Result<(Outcome, T)> {
     world::with(|world| world.is_calm = true);
-    let (stored, mut left) = settle(&deployment.table("OrdersTable")?, patience).await?;
+    let (Found { orders: stored, cancellations: all }, mut left) =
+        settle(&deployment.table("OrdersTable")?, patience).await?;
+    let mut wanted = wanted.to_vec();
+    for one in &mut wanted {
+        one.learn_of(&all);
+    }
+    let is_somebodys = |id: &&String| wanted.iter().any(|one| one.cancellations.contains(id));
+    let nobodys = all.values().flatten().filter(|id| !is_somebodys(id));
+    left.extend(nobodys.map(|id| format!("the cancellation {id} is of no order")));
     let mut orders = BTreeMap::new();
     let mut is_balance_open = false;
     for Stored { owner, id, email } in stored {
@@ -198,7 +206,7 @@ pub async fn conclude_and<T>(
         orders.insert(id, order);
     }
     let mut cancellations = BTreeMap::new();
-    for Wanted { owner, cancellations: ids, .. } in wanted {
+    for Wanted { owner, cancellations: ids, .. } in &wanted {
         for (owner, id) in owner.iter().flat_map(|owner| ids.iter().map(move |id| (owner, id))) {
             if let Some((200, body)) = platform::look(owner, Call::GetCancellation(id)).await {
                 cancellations.insert(id.clone(), Cancelling::of(&body));
@@ -211,7 +219,7 @@ pub async fn conclude_and<T>(
     left.extend(world.queues.late());
     left.extend(panics::taken().into_iter().map(|panic| format!("a panic: {panic}")));
     let evidence = Evidence {
-        wanted,
+        wanted: &wanted,
         orders: &orders,
         cancellations: &cancellations,
         over_at,
@@ -247,9 +255,16 @@ async fn idle(patience: Duration) {
     }
 }
 
-/// Waits until nothing is left to do, or until it is clear that it never will be. Answers with all orders there are, and
-/// with what is left.
-async fn settle(table: &str, patience: Duration) -> Result<(Vec<Stored>, Vec<String>)> {
+/// What is stored.
+struct Found {
+    orders: Vec<Stored>,
+    /// The ids of all cancellations, by the orders that they are of.
+    cancellations: BTreeMap<String, Vec<String>>,
+}
+
+/// Waits until nothing is left to do, or until it is clear that it never will be. Answers with all there is, and with what
+/// is left.
+async fn settle(table: &str, patience: Duration) -> Result<(Found, Vec<String>)> {
     loop {
         // While something waits in a queue there is no need to read every order.
         idle(patience).await;
@@ -272,7 +287,14 @@ async fn settle(table: &str, patience: Duration) -> Result<(Vec<Stored>, Vec<Str
         let messages = world::with(|world| world.queues.left());
         let left: Vec<_> = open.chain(lanes).chain(jobs).chain(messages).collect();
         if left.is_empty() || is_over(patience) {
-            return Ok((of("ORDER#").filter_map(stored).collect(), left));
+            let orders = of("ORDER#").filter_map(stored).collect();
+            let mut cancellations = BTreeMap::<_, Vec<_>>::new();
+            let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
+            let ids = of("CANCELLATION#").map(|one| Some((text(one, "order")?, text(one, "id")?)));
+            for (order, id) in ids.flatten() {
+                cancellations.entry(order).or_default().push(id);
+            }
+            return Ok((Found { orders, cancellations }, left));
         }
         sleep(Duration::from_secs(30)).await;
     }

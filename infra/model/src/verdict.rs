@@ -248,7 +248,7 @@ fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut V
     let Evidence { cancellations, shop, receiver, over_at, .. } = evidence;
     let reference = &wanted.reference;
     let is_cancelled = shop.has_cancelled(reference, *over_at);
-    let mut all_refused = !wanted.cancellations.is_empty();
+    let mut refused = Vec::new();
     for id in &wanted.cancellations {
         let Some(ending) = cancellations.get(id) else {
             verdict.lost.push(format!("nobody knows the cancellation {id}"));
@@ -263,13 +263,17 @@ fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut V
                 verdict.cancelled += 1;
             }
         }
-        all_refused &= matches!(ending, Cancelling::Refused(_));
+        if let Cancelling::Refused(code) = ending {
+            refused.push(format!("{id}: {code}"));
+        }
         let told = receiver.told.get(id).map(Vec::as_slice).unwrap_or_default();
         let passing = ["request_processing", "attempting_to_cancel"];
         judge_told(id, ending.word(), told, &passing, verdict);
     }
-    if all_refused && is_cancelled {
-        verdict.lost.push(format!("{reference} was refused to be cancelled, and was"));
+    let are_all = !refused.is_empty() && refused.len() == wanted.cancellations.len();
+    if are_all && is_cancelled {
+        let refused = refused.join(", ");
+        verdict.lost.push(format!("{reference} was refused to be cancelled, and was: {refused}"));
     }
 }
 
