@@ -27,7 +27,7 @@ pub type Cancellation = AfterSale<Status>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Status {
-    /// Waits for its account's turn, or for a retailer that does not answer.
+    /// Waits for its account's turn, or for a retailer that does not answer. With this request it was not asked.
     Queued,
     /// The retailer may have been asked. What it answers is not known yet, or its worker died.
     Asked,
@@ -81,7 +81,7 @@ impl Stage for Status {
 
     fn on(self, event: Event) -> Option<Self> {
         match (self, event) {
-            (Self::Queued | Self::Asked, Event::Ask) => Some(Self::Asked),
+            (Self::Queued, Event::Ask) => Some(Self::Asked),
             // Told again, it is the same attempt.
             (Self::Queued | Self::Asked, Event::Attempt(since))
             | (Self::Attempting { since }, Event::Attempt(_)) => Some(Self::Attempting { since }),
@@ -91,7 +91,8 @@ impl Stage for Status {
             (Self::Queued | Self::Asked | Self::Attempting { .. }, Event::Refuse(refusal)) => {
                 Some(Self::Failed(refusal))
             }
-            (Self::Attempting { .. }, Event::Ask) | (Self::Cancelled | Self::Failed(_), _) => None,
+            (Self::Asked | Self::Attempting { .. }, Event::Ask)
+            | (Self::Cancelled | Self::Failed(_), _) => None,
         }
     }
 
@@ -231,7 +232,7 @@ mod tests {
     /// `..` where it cannot happen.
     const TABLE: [[&str; 4]; 5] = [
         ["K-", "AF", "CS", "FF"],
-        ["K-", "AF", "CS", "FF"],
+        ["..", "AF", "CS", "FF"],
         ["..", "A-", "CS", "FF"],
         ["..", "..", "..", ".."],
         ["..", "..", "..", ".."],

@@ -196,6 +196,9 @@ pub struct Placement {
     /// What the retailer said of its parcels.
     #[serde(default)]
     pub tracking: Tracking,
+    /// Which of the retailer's orders it may have been asked to cancel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_to_cancel: Vec<String>,
 }
 
 impl Placement {
@@ -237,6 +240,8 @@ pub enum Event {
     Abort,
     /// The retailer says more of its parcels.
     Track(Tracking),
+    /// It is about to be asked to cancel this one of its orders.
+    AskToCancel(String),
 }
 
 /// An event that cannot happen to an order as it stands.
@@ -273,6 +278,12 @@ impl Status {
             }
             (Self::Placed(placement), Event::Track(tracking)) => {
                 Ok(Self::Placed(Placement { tracking, ..placement }))
+            }
+            (Self::Placed(mut placement), Event::AskToCancel(id)) => {
+                if !placement.asked_to_cancel.contains(&id) {
+                    placement.asked_to_cancel.push(id);
+                }
+                Ok(Self::Placed(placement))
             }
             (from, event) => {
                 Err(IllegalTransition { from: Box::new(from), event: Box::new(event) })
@@ -577,6 +588,7 @@ pub(crate) mod tests {
             merchant_orders: vec![],
             account_status: AccountStatus::default(),
             tracking: Tracking::default(),
+            asked_to_cancel: vec![],
         }
     }
 
@@ -610,7 +622,7 @@ pub(crate) mod tests {
         ]
     }
 
-    fn events() -> [Event; 9] {
+    fn events() -> [Event; 10] {
         let refusal = Refusal::new(Code::InternalError);
         [
             Event::Join(bundle()),
@@ -622,12 +634,20 @@ pub(crate) mod tests {
             Event::GiveUp(refusal),
             Event::Abort,
             Event::Track(Tracking::default()),
+            Event::AskToCancel("1".to_owned()),
         ]
     }
 
     /// Row: status; column: event; the letter of the status that follows, or `-` where it cannot happen.
-    const TABLE: [&str; 7] =
-        ["BW---F-F-", "---S-F-F-", "-WWS-F-F-", "----PF?--", "--------P", "---------", "---------"];
+    const TABLE: [&str; 7] = [
+        "BW---F-F--",
+        "---S-F-F--",
+        "-WWS-F-F--",
+        "----PF?---",
+        "--------PP",
+        "----------",
+        "----------",
+    ];
 
     fn letter(status: &Status) -> char {
         match status {

@@ -47,8 +47,7 @@ impl<K: Kind> AfterSaleProgress<K> {
         let mut writes = self.news(&change)?;
         writes.extend(also);
         self.requests.save(&mut change.request, writes).await?;
-        self.tell(&change).await;
-        Ok(change.request)
+        Ok(self.written(change).await)
     }
 
     /// What `event` changes, to be written in a larger transaction.
@@ -73,9 +72,10 @@ impl<K: Kind> AfterSaleProgress<K> {
         Ok(writes)
     }
 
-    /// Once it is written.
-    pub(crate) async fn tell(&self, change: &Change<K>) {
+    /// Once it is written: the request as it is then.
+    pub(crate) async fn written(&self, change: Change<K>) -> AfterSale<K> {
         news::tell(&self.webhooks, &change.news).await;
+        change.request
     }
 
     fn news(&self, change: &Change<K>) -> Result<Vec<Write>, ProgressError> {

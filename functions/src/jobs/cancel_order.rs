@@ -4,74 +4,148 @@
 //! only what it says of the order itself is an answer.
 
 use spelter::{
+    aftersale::{PATIENCE, Stage},
     aws::transaction::Write,
     cancellations::{self, Cancellation, Event, Status},
+    clock,
     error::{BoxError, Code, Refusal},
-    orders::{self, Order},
+    orders::{self, Order, Placement},
     retailers::{Cancelled, Connector, OrderProgress},
     sqs::Outcome,
 };
 
-use super::account::{AccountWorker, Stop, Turn, settle};
+use super::account::{AccountWorker, FIRST_RETRY, Stop, Turn, settle};
 
 impl<C: Connector> AccountWorker<C> {
     pub(super) async fn cancel(
         &self,
         mut cancellation: Cancellation,
-        order: Order,
+        mut order: Order,
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
-        let before = cancellation.stage.clone();
-        match self.ask_to_cancel(&mut cancellation, &order, turn).await {
-            Ok(Event::Attempt(_)) if matches!(before, Status::Attempting { .. }) => {
-                Ok(Outcome::Done)
+        let (before, id) = (cancellation.stage.clone(), &cancellation.merchant_order_id);
+        let placement = placement(&order)?;
+        if placement.tracking.cancelled.contains(id) {
+            return self.end_cancelled(cancellation, order, turn).await;
+        }
+        // With this cancellation or with another.
+        let is_asked = before != Status::Queued || placement.asked_to_cancel.contains(id);
+        let session = match self.sign_in(&order, turn).await {
+            Ok(session) => session,
+            Err(Stop::Refused(refusal)) if is_asked => {
+                return self.cannot_look(cancellation, refusal, turn).await;
             }
+            // The order was read before the account was ours: whoever had it may have asked since.
+            Err(Stop::Refused(_))
+                if self.order(&order.owner, &order.id).await?.version != order.version =>
+            {
+                return Ok(Outcome::Later(FIRST_RETRY));
+            }
+            Err(stop) => return self.stopped(&self.cancellations, cancellation, stop, turn).await,
+        };
+        let said = async {
+            if is_asked
+                && let Some(event) = self.look_after_asking(&cancellation, &session, turn).await?
+            {
+                return Ok(event);
+            }
+            self.ask_to_cancel(&mut cancellation, &mut order, &session, turn).await
+        };
+        let was_attempting = matches!(before, Status::Attempting { .. });
+        match said.await {
+            Ok(Event::Attempt(_)) if was_attempting => Ok(Outcome::Done),
             Ok(Event::Succeed) => self.end_cancelled(cancellation, order, turn).await,
             Ok(event) => {
                 let held = self.held(turn)?;
                 settle(self.cancellations.advance(cancellation, event, vec![held]).await)
             }
-            // An account that cannot be looked into says nothing about what the retailer is at.
             Err(Stop::Refused(refusal))
-                if before != Status::Queued && refusal.code != Code::OrderNotCancellable =>
+                if was_attempting && refusal.code != Code::OrderNotCancellable =>
             {
-                let stop = Stop::Unavailable(refusal.message.into());
-                self.stopped(&self.cancellations, cancellation, stop, turn).await
+                self.cannot_look(cancellation, refusal, turn).await
             }
             Err(stop) => self.stopped(&self.cancellations, cancellation, stop, turn).await,
         }
     }
 
-    /// What the retailer says. `cancellation` is always as it was last written, so that what stops it can be written, too.
+    /// What became of asking before, if the order shows it.
+    async fn look_after_asking(
+        &self,
+        cancellation: &Cancellation,
+        session: &C::Session,
+        turn: &Turn,
+    ) -> Result<Option<Event>, Stop> {
+        let state = self.shop(turn)?.order_state(session, &cancellation.merchant_order_id).await;
+        let state = state.map_err(|error| match Stop::from(error) {
+            // That it does not show the order is no answer to what it was asked.
+            Stop::Refused(_) if !matches!(cancellation.stage, Status::Attempting { .. }) => {
+                Stop::Refused(cancellations::not_known())
+            }
+            stop => stop,
+        });
+        Ok(match state?.progress {
+            OrderProgress::Cancelled => Some(Event::Succeed),
+            OrderProgress::CancelRequested => Some(Event::Attempt((self.now)())),
+            OrderProgress::Shipped | OrderProgress::Delivered => {
+                Some(Event::Refuse(Refusal::new(Code::OrderNotCancellable)))
+            }
+            // It was not asked, its attempt failed, or it forgot about it: it says so when it is asked again.
+            OrderProgress::Open => None,
+        })
+    }
+
+    /// What the retailer says. `cancellation` and `order` are always as they were last written, so that what follows can
+    /// be written, too.
     async fn ask_to_cancel(
         &self,
         cancellation: &mut Cancellation,
-        order: &Order,
+        order: &mut Order,
+        session: &C::Session,
         turn: &Turn,
     ) -> Result<Event, Stop> {
-        let id = &cancellation.merchant_order_id.clone();
-        if is_cancelled(order, id) {
-            return Ok(Event::Succeed);
-        }
-        let session = self.sign_in(order, turn).await?;
         if cancellation.stage == Status::Queued {
-            let also = vec![self.held(turn)?];
-            *cancellation =
-                self.cancellations.advance(cancellation.clone(), Event::Ask, also).await?;
-        } else {
-            match self.shop(turn)?.order_state(&session, id).await?.progress {
-                OrderProgress::Cancelled => return Ok(Event::Succeed),
-                OrderProgress::CancelRequested => return Ok(Event::Attempt((self.now)())),
-                OrderProgress::Shipped | OrderProgress::Delivered => {
-                    return Ok(Event::Refuse(Refusal::new(Code::OrderNotCancellable)));
-                }
-                // It was not asked, its attempt failed, or it forgot about it: it says so when it is asked again.
-                OrderProgress::Open => {}
-            }
+            self.mark(cancellation, order, turn).await?;
         }
-        match self.shop(turn)?.cancel(&session, id).await? {
+        match self.shop(turn)?.cancel(session, &cancellation.merchant_order_id).await? {
             Cancelled::Done => Ok(Event::Succeed),
             Cancelled::Attempting => Ok(Event::Attempt((self.now)())),
+        }
+    }
+
+    /// Writes that the retailer is about to be asked; of the order, too, since that is so for whatever else is asked of it.
+    async fn mark(
+        &self,
+        cancellation: &mut Cancellation,
+        order: &mut Order,
+        turn: &Turn,
+    ) -> Result<(), Stop> {
+        let mut change = self.cancellations.change(cancellation.clone(), Event::Ask).await?;
+        let mut also = vec![self.held(turn)?];
+        also.extend(self.cancellations.writes(&mut change)?);
+        let asked = orders::Event::AskToCancel(cancellation.merchant_order_id.clone());
+        let marked = self.progress.advance_all(vec![(order.clone(), asked)], also).await?;
+        *cancellation = self.cancellations.written(change).await;
+        *order = marked.into_iter().next().ok_or(Stop::Lost)?;
+        Ok(())
+    }
+
+    /// A refused sign-in says nothing of what the retailer was asked before. It is left to the sweeper to have it tried
+    /// again: whoever tries a wrong password at once is locked out.
+    async fn cannot_look(
+        &self,
+        cancellation: Cancellation,
+        refusal: Refusal,
+        turn: &Turn,
+    ) -> Result<Outcome, BoxError> {
+        let waited = clock::until((self.now)(), cancellation.created_at);
+        let (id, error) = (&cancellation.id, &refusal.message);
+        tracing::warn!(request.id = %id, error, "nobody can see what became of {id} after {waited:?}");
+        match cancellation.stage.given_up() {
+            Some(event) if waited > PATIENCE => {
+                let held = self.held(turn)?;
+                settle(self.cancellations.advance(cancellation, event, vec![held]).await)
+            }
+            Some(_) | None => Ok(Outcome::Done),
         }
     }
 
@@ -83,10 +157,8 @@ impl<C: Connector> AccountWorker<C> {
         turn: &Turn,
     ) -> Result<Outcome, BoxError> {
         let refund = self.refund_cancelled(&cancellation, &order).await?;
-        let orders::Status::Placed(placement) = &order.status else {
-            return Err(format!("order {} is not placed", order.id).into());
-        };
-        let tracking = placement.tracking.without(&cancellation.merchant_order_id, (self.now)());
+        let tracking =
+            placement(&order)?.tracking.without(&cancellation.merchant_order_id, (self.now)());
         let mut change = self.cancellations.change(cancellation, Event::Succeed).await?;
         let mut also = vec![self.held(turn)?];
         also.extend(self.cancellations.writes(&mut change)?);
@@ -94,7 +166,7 @@ impl<C: Connector> AccountWorker<C> {
         let tracked = vec![(order, orders::Event::Track(tracking))];
         let written = self.progress.advance_all(tracked, also).await;
         if written.is_ok() {
-            self.cancellations.tell(&change).await;
+            self.cancellations.written(change).await;
         }
         settle(written)
     }
@@ -104,8 +176,7 @@ impl<C: Connector> AccountWorker<C> {
         cancellation: &Cancellation,
         order: &Order,
     ) -> Result<Option<Write>, BoxError> {
-        let orders::Status::Placed(placement) = &order.status else { return Ok(None) };
-        let mut all = placement.merchant_orders.iter();
+        let mut all = placement(order)?.merchant_orders.iter();
         let past = all.find(|past| past.merchant_order_id == cancellation.merchant_order_id);
         let Some(past) = past else { return Ok(None) };
         let (wish, now) = (cancellations::refund(past), (self.now)());
@@ -114,8 +185,10 @@ impl<C: Connector> AccountWorker<C> {
     }
 }
 
-/// Whether another cancellation has had it cancelled, or the retailer itself.
-fn is_cancelled(order: &Order, merchant_order_id: &str) -> bool {
-    let orders::Status::Placed(placement) = &order.status else { return false };
-    placement.tracking.cancelled.iter().any(|cancelled| cancelled == merchant_order_id)
+/// What was bought: only orders that were placed are cancelled.
+fn placement(order: &Order) -> Result<&Placement, BoxError> {
+    match &order.status {
+        orders::Status::Placed(placement) => Ok(placement),
+        _ => Err(format!("order {} is not placed", order.id).into()),
+    }
 }

@@ -363,6 +363,7 @@ pub(super) fn placement(marker: &Marker, merchant_orders: Vec<PastOrder>) -> Pla
         merchant_orders,
         account_status: marker.account_status.clone(),
         tracking: Tracking::default(),
+        asked_to_cancel: vec![],
     }
 }
 

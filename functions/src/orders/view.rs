@@ -81,7 +81,8 @@ pub(crate) fn error(refusal: &Refusal, money_moved: MoneyMoved) -> Map<String, V
 }
 
 fn placed(order: &Order, placement: &Placement) -> Map<String, Value> {
-    let Placement { review, merchant_orders, account_status, tracking } = placement;
+    let Placement { review, merchant_orders, account_status, tracking, asked_to_cancel: _ } =
+        placement;
     object([
         ("_type", "order_response".into()),
         ("price_components", price_components(review)),

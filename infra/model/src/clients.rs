@@ -253,7 +253,7 @@ pub async fn order(number: usize, buyer: &Buyer, whims: Whims) -> Vec<Wanted> {
 }
 
 /// Has an order cancelled once it is bought, and asks again while nobody says yes or no. The ids under which that was
-/// accepted, as far as that was answered: whoever asks twice has two, of which one finds nothing left to cancel.
+/// accepted, as far as that was answered: whoever asks twice has two.
 async fn cancel(owner: &Owner, id: &str) -> Vec<String> {
     let mut accepted = Vec::new();
     if !is_bought(owner, id).await {

@@ -209,7 +209,8 @@ pub async fn conclude_and<T>(
     for Wanted { owner, cancellations: ids, .. } in &wanted {
         for (owner, id) in owner.iter().flat_map(|owner| ids.iter().map(move |id| (owner, id))) {
             if let Some((200, body)) = platform::look(owner, Call::GetCancellation(id)).await {
-                cancellations.insert(id.clone(), Cancelling::of(&body));
+                let at = time(&body, "_finalized_at");
+                cancellations.insert(id.clone(), (Cancelling::of(&body), at));
             }
         }
     }
@@ -331,11 +332,14 @@ fn stored(order: &Value) -> Option<Stored> {
     Some(Stored { owner, id: text("id")?.to_owned(), email: text("email")?.to_owned() })
 }
 
+fn time(body: &Value, name: &str) -> Option<Timestamp> {
+    body[name].as_str()?.parse().ok()
+}
+
 /// What became of the order whose public view is `body`, which the account of `email` buys.
 fn ended(body: &Value, email: String) -> Ended {
-    let time = |name: &str| body[name].as_str()?.parse::<Timestamp>().ok();
-    let at = time("_finalized_at");
-    let took = time("_created_at").zip(at);
+    let at = time(body, "_finalized_at");
+    let took = time(body, "_created_at").zip(at);
     let reference = &body["request"]["shipping_address"]["first_name"];
     Ended {
         ending: Ending::of(body),

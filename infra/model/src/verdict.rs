@@ -85,8 +85,8 @@ pub struct Evidence<'a> {
     pub wanted: &'a [Wanted],
     /// Every order there is, and how it ended.
     pub orders: &'a BTreeMap<String, Ended>,
-    /// How each cancellation ended.
-    pub cancellations: &'a BTreeMap<String, Cancelling>,
+    /// How each cancellation ended, and when.
+    pub cancellations: &'a BTreeMap<String, (Cancelling, Option<Timestamp>)>,
     /// When all was over.
     pub over_at: Timestamp,
     /// What else is asked.
@@ -250,7 +250,7 @@ fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut V
     let is_cancelled = shop.has_cancelled(reference, *over_at);
     let mut refused = Vec::new();
     for id in &wanted.cancellations {
-        let Some(ending) = cancellations.get(id) else {
+        let Some((ending, at)) = cancellations.get(id) else {
             verdict.lost.push(format!("nobody knows the cancellation {id}"));
             continue;
         };
@@ -265,6 +265,11 @@ fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut V
         }
         if let Cancelling::Refused(code) = ending {
             refused.push(format!("{id}: {code}"));
+            if at.is_some_and(|at| shop.has_cancelled(reference, at)) {
+                let text =
+                    format!("{reference} was cancelled, and {id} refused after that: {code}");
+                verdict.lost.push(text);
+            }
         }
         let told = receiver.told.get(id).map(Vec::as_slice).unwrap_or_default();
         let passing = ["request_processing", "attempting_to_cancel"];
@@ -334,7 +339,7 @@ mod tests {
         shop: &'a Shop,
         receiver: &'a Receiver,
     ) -> Evidence<'a> {
-        static NONE: BTreeMap<String, Cancelling> = BTreeMap::new();
+        static NONE: BTreeMap<String, (Cancelling, Option<Timestamp>)> = BTreeMap::new();
         Evidence {
             wanted,
             orders,
@@ -519,20 +524,24 @@ mod tests {
         assert_eq!(counts(&verdict), [0, 0, 0, 1]);
     }
 
-    /// What is said of an order that was bought, when its cancellation `2` ended like this and that was told.
-    fn of_cancellation(ending: Cancelling, is_cancelled: bool) -> Verdict {
+    /// What is said of an order that was bought, when the shop cancelled it in that second, its cancellations ended like
+    /// this, and that was told.
+    fn of_cancellations(endings: &[(Cancelling, i64)], cancelled_at: Option<i64>) -> Verdict {
+        let at = |second| Timestamp::from_second(second).unwrap();
         let mut shop = Shop::with(&[("R", "S1")]);
-        if is_cancelled {
-            shop.cancel("S1", Timestamp::from_second(999).unwrap());
+        if let Some(second) = cancelled_at {
+            shop.cancel("S1", at(second));
         }
-        let wanted = [Wanted { cancellations: vec!["2".to_owned()], ..wanted(&["1"]) }];
-        let receiver = told(&[
-            ("1", placed("S1").word()),
-            ("2", "attempting_to_cancel"),
-            ("2", ending.word()),
-        ]);
-        let orders = only(ended("R", placed("S1")));
-        let cancellations = BTreeMap::from([("2".to_owned(), ending)]);
+        let ids: Vec<_> = (2..).map(|id| id.to_string()).take(endings.len()).collect();
+        let wanted = [Wanted { cancellations: ids.clone(), ..wanted(&["1"]) }];
+        let placed = placed("S1");
+        let mut words = vec![("1", placed.word())];
+        for (id, (ending, _)) in ids.iter().zip(endings) {
+            words.extend([(id.as_str(), "attempting_to_cancel"), (id, ending.word())]);
+        }
+        let (orders, receiver) = (only(ended("R", placed.clone())), told(&words));
+        let ended = endings.iter().map(|(ending, second)| (ending.clone(), Some(at(*second))));
+        let cancellations = ids.iter().cloned().zip(ended).collect();
         let evidence = evidence(&wanted, &orders, &shop, &receiver);
         judge(&Evidence { cancellations: &cancellations, ..evidence })
     }
@@ -549,8 +558,17 @@ mod tests {
             (Cancelling::Unknown, false, true),
             (Cancelling::Open, false, false),
         ] {
-            let verdict = of_cancellation(ending.clone(), is_cancelled);
+            let verdict = of_cancellations(&[(ending.clone(), 999)], is_cancelled.then_some(999));
             assert_eq!(verdict.is_good(), is_good, "{ending:?} {is_cancelled}: {verdict}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_refused_comes_before_the_one_that_cancels() {
+        let refused = Cancelling::Refused("invalid_login_credentials".to_owned());
+        for (second, is_good) in [(500, true), (501, false), (502, false)] {
+            let endings = [(Cancelling::Cancelled, 502), (refused.clone(), second)];
+            assert_eq!(of_cancellations(&endings, Some(501)).is_good(), is_good, "{second}");
         }
     }
 

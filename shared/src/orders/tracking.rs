@@ -280,6 +280,7 @@ mod tests {
             merchant_orders: orders.iter().map(|id| past_order(id, &[])).collect(),
             account_status: AccountStatus::default(),
             tracking,
+            asked_to_cancel: vec![],
         }
     }
 
