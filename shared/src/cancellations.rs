@@ -27,7 +27,7 @@ pub type Cancellation = AfterSale<Status>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Status {
-    /// Waits for its account's turn, or for a retailer that does not answer. With this request it was not asked.
+    /// Waits for its account's turn, or for a retailer that lets nobody in. It was not asked to cancel yet.
     Queued,
     /// The retailer may have been asked. What it answers is not known yet, or its worker died.
     Asked,

@@ -240,7 +240,7 @@ pub enum Event {
     Abort,
     /// The retailer says more of its parcels.
     Track(Tracking),
-    /// It is about to be asked to cancel this one of its orders.
+    /// The retailer is about to be asked to cancel this one of its orders.
     AskToCancel(String),
 }
 
@@ -694,6 +694,16 @@ pub(crate) mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn that_a_retailer_is_asked_to_cancel_is_kept_once_and_told_to_nobody() {
+        let before = Status::Placed(placement());
+        let ask = |status: Status| status.on(Event::AskToCancel("1".to_owned())).unwrap();
+        let after = ask(ask(before.clone()));
+        assert_eq!(placed(&after).unwrap().asked_to_cancel, ["1"]);
+        assert_eq!(news(&before, &after), []);
+        assert_eq!(update(&before, &after, Timestamp::UNIX_EPOCH), None);
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub async fn conclude_and<T>(
     look: impl FnOnce(&mut World) -> T,
 ) -> Result<(Outcome, T)> {
     world::with(|world| world.is_calm = true);
-    let (Found { orders: stored, cancellations: all }, mut left) =
+    let (Records { orders: stored, cancellations: all }, mut left) =
         settle(&deployment.table("OrdersTable")?, patience).await?;
     let mut wanted = wanted.to_vec();
     for one in &mut wanted {
@@ -256,8 +256,8 @@ async fn idle(patience: Duration) {
     }
 }
 
-/// What is stored.
-struct Found {
+/// What the table holds at the end.
+struct Records {
     orders: Vec<Stored>,
     /// The ids of all cancellations, by the orders that they are of.
     cancellations: BTreeMap<String, Vec<String>>,
@@ -265,7 +265,7 @@ struct Found {
 
 /// Waits until nothing is left to do, or until it is clear that it never will be. Answers with all there is, and with what
 /// is left.
-async fn settle(table: &str, patience: Duration) -> Result<(Found, Vec<String>)> {
+async fn settle(table: &str, patience: Duration) -> Result<(Records, Vec<String>)> {
     loop {
         // While something waits in a queue there is no need to read every order.
         idle(patience).await;
@@ -295,7 +295,7 @@ async fn settle(table: &str, patience: Duration) -> Result<(Found, Vec<String>)>
             for (order, id) in ids.flatten() {
                 cancellations.entry(order).or_default().push(id);
             }
-            return Ok((Found { orders, cancellations }, left));
+            return Ok((Records { orders, cancellations }, left));
         }
         sleep(Duration::from_secs(30)).await;
     }
