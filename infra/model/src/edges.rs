@@ -265,6 +265,7 @@ const ROUNDS: usize = 10;
 
 async fn crowded(deployment: &Deployment, crowd: Crowd) -> Result<(Outcome, Waits)> {
     world::with(|world| world.queues.named(JOBS).window = crowd.window);
+    tokio::task::spawn_local(tell_each_day());
     let one = Buyer::open(0, false).await?;
     let mut others = Vec::new();
     for number in 1..=OTHERS {
@@ -291,6 +292,16 @@ async fn crowded(deployment: &Deployment, crowd: Crowd) -> Result<(Outcome, Wait
         deepest_allowed: deepest_allowed(crowd.jobs),
     });
     outcome.await
+}
+
+/// Says how far a run is that takes long.
+async fn tell_each_day() {
+    let started = std::time::Instant::now();
+    for day in 1.. {
+        sleep(DAY).await;
+        let (bought, told) = world::with(|world| (world.shop.ledger.len(), world.receiver.arrived));
+        println!("  day {day}: {bought} bought, {told} told, in {:.0?}", started.elapsed());
+    }
 }
 
 /// Orders, and waits until that has ended: how long it took.

@@ -56,6 +56,9 @@ const PAGE: usize = 8;
 /// asks: it may be frozen in between.
 const ABOUT_THE_SAME: Duration = Duration::from_secs(90);
 
+/// What the id of a purchase begins with; then comes its place in the ledger.
+const PURCHASE: &str = "S-";
+
 /// A product that is not sold any more.
 pub const SOLD_OUT: &str = "SOLD-OUT";
 
@@ -188,7 +191,9 @@ impl Shop {
 
 impl Shop {
     fn purchase(&mut self, email: &str, id: &str) -> Result<&mut Purchase, StepError> {
-        let found = self.ledger.iter_mut().find(|one| one.id == id && one.email == email);
+        let place = id.strip_prefix(PURCHASE).and_then(|place| place.parse::<usize>().ok());
+        let found = place.and_then(|place| self.ledger.get_mut(place));
+        let found = found.filter(|one| one.email == email);
         found.ok_or_else(|| StepError::Refused(Refusal::new(Code::InvalidRequest)))
     }
 
@@ -594,7 +599,7 @@ fn buy(world: &mut World, email: &str, checkout_id: &str) -> Vec<Purchase> {
     let reviewed = reviewed.expect("a checkout that was reviewed");
     let mut bought = Vec::new();
     for (reference, zip_code) in reviewed.shipments {
-        let id = format!("S-{}", world.shop.ledger.len());
+        let id = format!("{PURCHASE}{}", world.shop.ledger.len());
         let (email, lines) = (email.to_owned(), reviewed.lines.clone());
         let cancels_within = match world.rng.random_range(0..4) {
             0 => None,
