@@ -112,8 +112,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         ..Verdict::default()
     };
     verdict.orphans.extend(shop.misused.iter().cloned());
-    for (reference, count) in shop::bought(&shop.ledger) {
-        if count > 1 {
+    let bought = shop::bought(&shop.ledger);
+    for (reference, count) in &bought {
+        if *count > 1 {
             verdict.duplicated.push(format!("{reference} was bought {count} times"));
         }
     }
@@ -125,7 +126,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         judge_cancellations(wanted, evidence, &mut verdict);
     }
     for (id, order) in *orders {
-        judge_order(id, order, evidence, &mut verdict);
+        let count = bought.get(order.reference.as_str()).copied().unwrap_or_default();
+        judge_order(id, order, count, evidence, &mut verdict);
     }
     judge_same(orders, &mut verdict);
     judge_purchases(orders, shop, &mut verdict);
@@ -157,11 +159,16 @@ fn judge_wanted(wanted: &Wanted, orders: &BTreeMap<String, Ended>, verdict: &mut
     }
 }
 
-/// What became of an order, whether or not its client ever heard that it was accepted.
-fn judge_order(id: &str, order: &Ended, evidence: &Evidence<'_>, verdict: &mut Verdict) {
+/// What became of an order that was bought `count` times, whether or not its client ever heard that it was accepted.
+fn judge_order(
+    id: &str,
+    order: &Ended,
+    count: usize,
+    evidence: &Evidence<'_>,
+    verdict: &mut Verdict,
+) {
     let Ended { ending, reference, took, at, .. } = order;
     let Evidence { shop, receiver, limits, .. } = evidence;
-    let count = shop::bought(&shop.ledger).get(reference.as_str()).copied().unwrap_or_default();
     verdict.count(ending);
     match ending {
         Ending::Placed(_) if count == 0 => {
@@ -219,6 +226,8 @@ fn judge_same(orders: &BTreeMap<String, Ended>, verdict: &mut Verdict) {
 /// Whether every purchase is somebody's, and is what its order says. Equal orders of one account may have each other's
 /// purchases: its history does not tell them apart.
 fn judge_purchases(orders: &BTreeMap<String, Ended>, shop: &Shop, verdict: &mut Verdict) {
+    let ledger = shop.ledger.iter().map(|one| (one.id.as_str(), one.email.as_str()));
+    let bought: BTreeSet<_> = ledger.collect();
     let mut claimed = BTreeSet::new();
     for (id, Ended { ending, email, .. }) in orders {
         let Ending::Placed(ids) = ending else { continue };
@@ -226,7 +235,7 @@ fn judge_purchases(orders: &BTreeMap<String, Ended>, shop: &Shop, verdict: &mut 
             if !claimed.insert(one.as_str()) {
                 verdict.lost.push(format!("{id} has {one}, which another order has, too"));
             }
-            if !shop.ledger.iter().any(|purchase| purchase.id == *one && purchase.email == *email) {
+            if !bought.contains(&(one.as_str(), email.as_str())) {
                 verdict.lost.push(format!("{id} has {one}, which {email} never bought"));
             }
         }
@@ -246,6 +255,9 @@ fn judge_purchases(orders: &BTreeMap<String, Ended>, shop: &Shop, verdict: &mut 
 /// What became of the cancellations of one order.
 fn judge_cancellations(wanted: &Wanted, evidence: &Evidence<'_>, verdict: &mut Verdict) {
     let Evidence { cancellations, shop, receiver, over_at, .. } = evidence;
+    if wanted.cancellations.is_empty() {
+        return;
+    }
     let reference = &wanted.reference;
     let is_cancelled = shop.has_cancelled(reference, *over_at);
     let mut refused = Vec::new();
