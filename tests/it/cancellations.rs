@@ -321,6 +321,33 @@ async fn a_login_that_is_wrong_says_nothing_of_what_the_shop_was_asked_before() 
 }
 
 #[tokio::test]
+async fn what_nobody_can_see_for_a_day_is_not_known() {
+    let api = Api::first();
+    let account = ShopAccount::new().await;
+    let (order_id, _) = placed(&api, &account).await;
+    account.cancels("refuse").await;
+    let model = api.post(&cancel(&order_id), None).await;
+    api.processed(&cancellation(&model)).await;
+    account.put("another").await;
+    let (asked, far) = (json!({"state": "asked"}), i64::from(i32::MAX) * 10_000);
+    let recent = tables::copy_after_sale(&model, &asked, far).await;
+    let old = tables::copy_after_sale(&model, &asked, far).await;
+    tables::make_older(&old, Duration::from_hours(24)).await;
+    // One after the other, so that the recent one was tried when the old one ends.
+    when_due(&recent).await;
+    account.journaled("sign_in", 3).await;
+    when_due(&old).await;
+    let ended = api.processed(&cancellation(&old)).await;
+    assert_eq!(
+        (&ended["code"], &ended["money_moved"]),
+        (&json!("internal_error"), &json!("unknown")),
+        "{ended}"
+    );
+    let open = api.v1(Method::GET, &cancellation(&recent), None).await.ok();
+    assert_eq!(open["code"], "request_processing", "{open}");
+}
+
+#[tokio::test]
 async fn what_is_cancelled_already_needs_no_login() {
     let api = Api::first();
     let account = ShopAccount::new().await;

@@ -233,6 +233,19 @@ pub async fn copy_after_sale(model: &str, stage: &Value, due_at_ms: i64) -> Stri
     id
 }
 
+/// Makes a cancellation or a return one that was asked for this much earlier.
+pub async fn make_older(request_id: &str, by: Duration) {
+    let items = items("OrdersTable").await;
+    let item = items.iter().find(|item| item["id"]["S"] == request_id).expect("the request");
+    let request = json!({
+        "TableName": STACK.tables["OrdersTable"],
+        "Key": {"pk": item["pk"], "sk": item["sk"]},
+        "UpdateExpression": "ADD created_at :by",
+        "ExpressionAttributeValues": {":by": {"N": format!("-{}", by.as_millis())}},
+    });
+    dynamodb("UpdateItem", &request).await;
+}
+
 /// Makes a label one that has expired and that DynamoDB has not deleted yet.
 pub async fn expire_label(id: &str) {
     let request = json!({
