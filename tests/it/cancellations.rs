@@ -321,7 +321,7 @@ async fn a_login_that_is_wrong_says_nothing_of_what_the_shop_was_asked_before() 
 }
 
 #[tokio::test]
-async fn what_nobody_can_see_for_a_day_is_not_known() {
+async fn a_cancellation_that_nobody_can_look_after_for_a_day_ends_as_unknown() {
     let api = Api::first();
     let account = ShopAccount::new().await;
     let (order_id, _) = placed(&api, &account).await;
@@ -331,6 +331,7 @@ async fn what_nobody_can_see_for_a_day_is_not_known() {
     account.put("another").await;
     let (asked, far) = (json!({"state": "asked"}), i64::from(i32::MAX) * 10_000);
     let recent = tables::copy_after_sale(&model, &asked, far).await;
+    tables::make_older(&recent, Duration::from_hours(23)).await;
     let old = tables::copy_after_sale(&model, &asked, far).await;
     tables::make_older(&old, Duration::from_hours(24)).await;
     // One after the other, so that the recent one was tried when the old one ends.

@@ -362,7 +362,7 @@ const READ: [&str; 8] = ["pk", "sk", "id", "account", "email", "order", "stage",
 
 /// Every item of a table, as far as it is `READ`.
 fn scan(table: &str) -> Result<Vec<Value>> {
-    // Some of these names are words of the expressions' own.
+    // Some of these names are reserved words in DynamoDB's expressions.
     let names = READ.map(|name| (format!("#{name}"), name));
     let expression = READ.map(|name| format!("#{name}")).join(", ");
     let mut request = json!({
