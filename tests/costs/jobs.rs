@@ -194,7 +194,7 @@ async fn leftovers(meter: &mut Meter) {
     client.api.ended(&model).await;
 
     let queued = json!({"state": "queued"});
-    let id = tables::copy_order(&model, &queued, i64::from(i32::MAX) * 10_000).await;
+    let id = tables::copy_order(&model, &queued, tables::FAR_OFF).await;
     let job = tables::job(&id, "place_order", "order", &id).await;
     queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
     let begin = format!("place_order {id}");

@@ -329,10 +329,10 @@ async fn a_cancellation_that_nobody_can_look_after_for_a_day_ends_as_unknown() {
     let model = api.post(&cancel(&order_id), None).await;
     api.processed(&cancellation(&model)).await;
     account.put("another").await;
-    let (asked, far) = (json!({"state": "asked"}), i64::from(i32::MAX) * 10_000);
-    let recent = tables::copy_after_sale(&model, &asked, far).await;
+    let asked = json!({"state": "asked"});
+    let recent = tables::copy_after_sale(&model, &asked, tables::FAR_OFF).await;
     tables::make_older(&recent, Duration::from_hours(23)).await;
-    let old = tables::copy_after_sale(&model, &asked, far).await;
+    let old = tables::copy_after_sale(&model, &asked, tables::FAR_OFF).await;
     tables::make_older(&old, Duration::from_hours(24)).await;
     // One after the other, so that the recent one was tried when the old one ends.
     when_due(&recent).await;
@@ -382,9 +382,8 @@ async fn a_dead_cancellation_says_that_nobody_knows() {
     let (order_id, _) = placed(&api, &ShopAccount::new().await).await;
     let model = api.post(&cancel(&order_id), None).await;
     api.processed(&cancellation(&model)).await;
-    let far = i64::from(i32::MAX) * 10_000;
     for state in ["queued", "asked"] {
-        let id = tables::copy_after_sale(&model, &json!({"state": state}), far).await;
+        let id = tables::copy_after_sale(&model, &json!({"state": state}), tables::FAR_OFF).await;
         let job = tables::job(&order_id, "cancel_order", "cancellation", &id).await;
         queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
         let ended = api.processed(&cancellation(&id)).await;

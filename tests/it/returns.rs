@@ -324,12 +324,11 @@ async fn a_dead_return_says_what_can_be_said() {
     let (order_id, _) = delivered(&api, &ShopAccount::new().await).await;
     let started = ended(&api, &order_id, &wish()).await;
     let model = started["request_id"].as_str().unwrap();
-    let far = i64::from(i32::MAX) * 10_000;
     for (stage, said) in [
         (json!({"state": "queued"}), "It was not started"),
         (json!({"state": "starting", "known": null}), "did not say whether it was started"),
     ] {
-        let id = tables::copy_after_sale(model, &stage, far).await;
+        let id = tables::copy_after_sale(model, &stage, tables::FAR_OFF).await;
         let job = tables::job(&order_id, "start_return", "return_id", &id).await;
         queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
         let ended = api.processed(&format!("/v1/returns/{id}")).await;

@@ -79,7 +79,7 @@ async fn dead(status: &Value) -> Value {
     let api = Api::first();
     let account = ShopAccount::new().await;
     let placed = model(&api, &account).await;
-    let id = tables::copy_order(&placed, status, i64::from(i32::MAX) * 10_000).await;
+    let id = tables::copy_order(&placed, status, tables::FAR_OFF).await;
     let job = tables::job(&id, "place_order", "order", &id).await;
     queues::send_fifo(&STACK.queues["JobsDeadLetterQueue"], &id, &job).await;
     let ended = api.ended(&id).await;

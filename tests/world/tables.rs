@@ -100,6 +100,9 @@ pub async fn claim_page(page: &str, claim: u64, until_ms: i64) {
     put("ProductsTable", &item).await;
 }
 
+/// In the year 2650, in milliseconds since 1970: what is due then, the sweeper leaves alone.
+pub const FAR_OFF: i64 = 21_474_836_470_000;
+
 /// An order like the stored order `model`, but as it stands with `status` and no message in any queue; due at
 /// `due_at_ms`. Its id.
 pub async fn copy_order(model: &str, status: &Value, due_at_ms: i64) -> String {
